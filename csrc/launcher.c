@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The `ocirt` command: embeds Python, isolated from its environment and without `site`, and calls ocirt.__main__.run().
+ *
+ * Engines start this program for every step of a container's life, so its start-up is most of what `ocirt state` costs.
+ * An embedded interpreter that searches no paths and reads no .pth files is up in half of the time that `python3 -I -S`
+ * takes. Where the interpreter has no shared library, or it cannot be loaded, that one is executed instead.
+ *
+ * Nothing here depends on the environment, on the working directory or on argv[0]: the installation is found from
+ * /proc/self/exe. setup.py records the facts of the building interpreter as RECORDED_* macros:
+ *
+ *     RECORDED_PREFIX       sys.base_prefix
+ *     RECORDED_STDLIB       the directory of the standard library
+ *     RECORDED_DYNLOAD      the directory of its extension modules
+ *     RECORDED_LIBPYTHON    the shared library
+ *     RECORDED_EXECUTABLE   the interpreter itself
+ *     RECORDED_SITES        its own package directories, separated by colons
+ *     RECORDED_SOURCE       the source tree for an editable installation, otherwise ""
+ */
+#include <Python.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEXT_OF(token) #token
+#define TEXT(macro)    TEXT_OF(macro)
+#define PYTHON_X_Y     "python" TEXT(PY_MAJOR_VERSION) "." TEXT(PY_MINOR_VERSION)
+#define LIBPYTHON_X_Y  "lib" PYTHON_X_Y ".so.1.0"
+
+/* Everything that is used of libpython, which is loaded at run time so that its absence is not fatal. */
+#define FUNCTIONS(F)                      \
+	F(PyConfig_Clear)                 \
+	F(PyConfig_InitIsolatedConfig)    \
+	F(PyConfig_SetBytesArgv)          \
+	F(PyConfig_SetBytesString)        \
+	F(PyErr_Print)                    \
+	F(PyImport_ImportModule)          \
+	F(PyObject_CallNoArgs)            \
+	F(PyObject_GetAttrString)         \
+	F(PyPreConfig_InitIsolatedConfig) \
+	F(PyStatus_Exception)             \
+	F(PyWideStringList_Append)        \
+	F(Py_DecodeLocale)                \
+	F(Py_InitializeFromConfig)        \
+	F(Py_PreInitialize)
+
+#define DECLARE(name) __typeof__(&name) name;
+static struct {
+	FUNCTIONS(DECLARE)
+} python;
+
+struct installation {
+	char prefix[PATH_MAX];      /* of the environment that this command is installed in */
+	char base_prefix[PATH_MAX]; /* of the interpreter */
+	char stdlib[PATH_MAX];
+	char dynload[PATH_MAX];
+	char libpython[PATH_MAX];
+	char executable[PATH_MAX];
+	char packages[4 * PATH_MAX]; /* directories to import from after the standard library, separated by colons */
+};
+
+__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
+{
+	va_list arguments;
+
+	fputs("ocirt: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+	exit(EXIT_FAILURE);
+}
+
+__attribute__((format(printf, 3, 4))) static void print_path(char *ret_path, size_t size, const char *format, ...)
+{
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(ret_path, size, format, arguments);
+	va_end(arguments);
+	if (length < 0 || (size_t)length >= size)
+		die("the path of the installation is too long");
+}
+
+/* Without this, the first files that are opened would become the container's standard streams. */
+static void open_missing_standard_streams(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			die("cannot open /dev/null: %s", strerror(errno));
+		if (fd <= STDERR_FILENO && fcntl(fd, F_SETFD, 0) < 0)
+			die("cannot keep /dev/null open: %s", strerror(errno));
+	} while (fd <= STDERR_FILENO);
+	close(fd);
+}
+
+/* Cuts the last component off *path*. */
+static void cut_last_component(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (slash != NULL)
+		*(slash == path ? slash + 1 : slash) = '\0';
+}
+
+/* The value of *key* in *line* ("key = value", see the `venv` module of Python), without the line feed, or NULL. */
+static char *value_of(char *line, const char *key)
+{
+	size_t length = strlen(key);
+
+	if (strncmp(line, key, length) != 0)
+		return NULL;
+	line += length;
+	line += strspn(line, " \t");
+	if (*line != '=')
+		return NULL;
+	line++;
+	line += strspn(line, " \t");
+	line[strcspn(line, "\r\n")] = '\0';
+	return line;
+}
+
+/* Reads pyvenv.cfg: *ret_home* becomes the directory of the interpreter that the virtual environment was made from, and
+ * "" where this is not a virtual environment. True if packages of that interpreter shall be seen as well. */
+static bool read_pyvenv_cfg(const char *prefix, char ret_home[PATH_MAX])
+{
+	char path[PATH_MAX], line[PATH_MAX + 64];
+	bool sees_system_sites = false;
+	FILE *file;
+
+	ret_home[0] = '\0';
+	print_path(path, sizeof(path), "%s/pyvenv.cfg", prefix);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return true;
+	while (fgets(line, sizeof(line), file) != NULL) {
+		char *home = value_of(line, "home");
+		char *system_sites = value_of(line, "include-system-site-packages");
+
+		if (home != NULL)
+			print_path(ret_home, PATH_MAX, "%s", home);
+		if (system_sites != NULL)
+			sees_system_sites = strcmp(system_sites, "true") == 0;
+	}
+	fclose(file);
+	return sees_system_sites;
+}
+
+static bool holds_ocirt(const char *directory)
+{
+	char path[PATH_MAX];
+
+	print_path(path, sizeof(path), "%s/ocirt/__main__.py", directory);
+	return access(path, R_OK) == 0;
+}
+
+static void append_packages(struct installation *installation, const char *directory)
+{
+	size_t length = strlen(installation->packages);
+
+	print_path(installation->packages + length, sizeof(installation->packages) - length, "%s%s",
+		   length > 0 && directory[0] != '\0' ? ":" : "", directory);
+}
+
+/* The directories of the installation's packages. ocirt itself lies beside its command, or else in the source tree. */
+static void find_packages(struct installation *installation, bool sees_system_sites)
+{
+	static const char *const layouts[] = {"lib/" PYTHON_X_Y "/site-packages", "lib64/" PYTHON_X_Y "/site-packages",
+					      "lib/" PYTHON_X_Y "/dist-packages"};
+	char path[PATH_MAX], site[PATH_MAX] = "";
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]) && !found; i++) {
+		print_path(path, sizeof(path), "%s/%s", installation->prefix, layouts[i]);
+		found = holds_ocirt(path);
+		if (found || (site[0] == '\0' && access(path, X_OK) == 0))
+			memcpy(site, path, sizeof(site));
+	}
+	if (!found && !(RECORDED_SOURCE[0] != '\0' && holds_ocirt(RECORDED_SOURCE)))
+		die("the Python package ocirt is not installed beside this command (in %s/lib/" PYTHON_X_Y
+		    "/site-packages)",
+		    installation->prefix);
+	append_packages(installation, found ? "" : RECORDED_SOURCE);
+	append_packages(installation, site);
+	append_packages(installation, sees_system_sites ? RECORDED_SITES : "");
+}
+
+static void find_installation(struct installation *ret_installation)
+{
+	struct installation *found = ret_installation;
+	char home[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", found->prefix, PATH_MAX - 1);
+
+	if (length < 0)
+		die("cannot read /proc/self/exe: %s", strerror(errno));
+	found->prefix[length] = '\0';
+	cut_last_component(found->prefix);
+	cut_last_component(found->prefix);
+	find_packages(found, read_pyvenv_cfg(found->prefix, home));
+
+	memcpy(found->base_prefix, home, sizeof(home));
+	cut_last_component(found->base_prefix);
+	if (home[0] == '\0' || strcmp(found->base_prefix, RECORDED_PREFIX) == 0) {
+		print_path(found->base_prefix, PATH_MAX, "%s", RECORDED_PREFIX);
+		print_path(found->stdlib, PATH_MAX, "%s", RECORDED_STDLIB);
+		print_path(found->dynload, PATH_MAX, "%s", RECORDED_DYNLOAD);
+		print_path(found->libpython, PATH_MAX, "%s", RECORDED_LIBPYTHON);
+		print_path(found->executable, PATH_MAX, "%s", RECORDED_EXECUTABLE);
+		return;
+	}
+	/* A wheel from elsewhere: the interpreter of the virtual environment is not the one that it was built with. */
+	print_path(found->stdlib, PATH_MAX, "%s/lib/" PYTHON_X_Y, found->base_prefix);
+	print_path(found->dynload, PATH_MAX, "%s/lib/" PYTHON_X_Y "/lib-dynload", found->base_prefix);
+	print_path(found->libpython, PATH_MAX, "%s/lib/" LIBPYTHON_X_Y, found->base_prefix);
+	print_path(found->executable, PATH_MAX, "%s/" PYTHON_X_Y, home);
+}
+
+static bool load_libpython(const char *path)
+{
+	/* Global, because extension modules look up the interpreter's symbols without naming its library. */
+	void *library = path[0] == '\0' ? NULL : dlopen(path, RTLD_LAZY | RTLD_GLOBAL);
+
+	if (library == NULL)
+		return false;
+#define LOOK_UP(name)                                   \
+	*(void **)&python.name = dlsym(library, #name); \
+	if (python.name == NULL)                        \
+		return false;
+	FUNCTIONS(LOOK_UP)
+	return true;
+}
+
+static void check(PyStatus status)
+{
+	if (python.PyStatus_Exception(status))
+		die("cannot start Python: %s", status.err_msg != NULL ? status.err_msg : "no reason given");
+}
+
+static void append_search_path(PyConfig *config, const char *path)
+{
+	wchar_t *wide = python.Py_DecodeLocale(path, NULL);
+
+	if (wide == NULL)
+		die("out of memory");
+	check(python.PyWideStringList_Append(&config->module_search_paths, wide));
+}
+
+static void append_search_paths(PyConfig *config, const struct installation *installation)
+{
+	char packages[sizeof(installation->packages)], *rest = NULL;
+
+	/* The standard library comes first, so that no package can stand in for one of its modules. */
+	append_search_path(config, installation->stdlib);
+	append_search_path(config, installation->dynload);
+	memcpy(packages, installation->packages, sizeof(packages));
+	for (char *path = strtok_r(packages, ":", &rest); path != NULL; path = strtok_r(NULL, ":", &rest))
+		append_search_path(config, path);
+	config->module_search_paths_set = 1;
+}
+
+static void initialize_python(const struct installation *installation, int argc, char **argv)
+{
+	PyPreConfig preconfig;
+	PyConfig config;
+
+	python.PyPreConfig_InitIsolatedConfig(&preconfig);
+	preconfig.utf8_mode = 1; /* whatever the locale says: paths and JSON are UTF-8 */
+	check(python.Py_PreInitialize(&preconfig));
+
+	python.PyConfig_InitIsolatedConfig(&config);
+	config.site_import = 0;
+	config.install_signal_handlers = 0;
+	config.pathconfig_warnings = 0;
+	config.parse_argv = 0;
+	check(python.PyConfig_SetBytesArgv(&config, argc, argv));
+	check(python.PyConfig_SetBytesString(&config, &config.executable, installation->executable));
+	check(python.PyConfig_SetBytesString(&config, &config.base_executable, installation->executable));
+	check(python.PyConfig_SetBytesString(&config, &config.prefix, installation->prefix));
+	check(python.PyConfig_SetBytesString(&config, &config.base_prefix, installation->base_prefix));
+	check(python.PyConfig_SetBytesString(&config, &config.exec_prefix, installation->prefix));
+	check(python.PyConfig_SetBytesString(&config, &config.base_exec_prefix, installation->base_prefix));
+	check(python.PyConfig_SetBytesString(&config, &config.stdlib_dir, installation->stdlib));
+	append_search_paths(&config, installation);
+	check(python.Py_InitializeFromConfig(&config));
+	python.PyConfig_Clear(&config);
+}
+
+/* Calls ocirt.__main__.run(), which ends the process. Returns only when that failed. */
+static void call_run(void)
+{
+	PyObject *module = python.PyImport_ImportModule("ocirt.__main__");
+	PyObject *run = module == NULL ? NULL : python.PyObject_GetAttrString(module, "run");
+
+	if (run != NULL)
+		python.PyObject_CallNoArgs(run);
+	python.PyErr_Print();
+}
+
+static void execute_interpreter(const struct installation *installation, int argc, char **argv)
+{
+	static char code[] = "import sys; sys.path += sys.argv[1].split(':'); del sys.argv[:2]; "
+			     "from ocirt.__main__ import run; run()";
+	char **arguments = calloc((size_t)argc + 9, sizeof(char *));
+	int n = 0;
+
+	if (arguments == NULL)
+		die("out of memory");
+	arguments[n++] = (char *)installation->executable;
+	arguments[n++] = "-I";
+	arguments[n++] = "-S";
+	arguments[n++] = "-Xutf8";
+	arguments[n++] = "-c";
+	arguments[n++] = code;
+	arguments[n++] = (char *)installation->packages;
+	memcpy(arguments + n, argv, (size_t)argc * sizeof(char *));
+	execv(installation->executable, arguments);
+	die("cannot execute %s: %s", installation->executable, strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+	static struct installation installation;
+
+	open_missing_standard_streams();
+	find_installation(&installation);
+	if (!load_libpython(installation.libpython))
+		execute_interpreter(&installation, argc, argv);
+	/* As in any Python: a hook that does not read its standard input is an EPIPE and not our end. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	initialize_python(&installation, argc, argv);
+	call_run();
+	return EXIT_FAILURE;
+}

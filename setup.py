@@ -1,0 +1,189 @@
+"""Builds what pyproject.toml cannot say: the C parts, the compiled validator and the copies of the schemas.
+
+    ocirt._shim, ocirt._seccomp   cffi extensions (csrc/shim)
+    ocirt/ocirt-init              the static program that becomes the container's process (csrc/init)
+    ocirt/config/_validator.py    schemas/*.json as plain Python
+    ocirt/schemas/*.json          for error reports
+    bin/ocirt                     the command (csrc/launcher.c)
+
+``CC``, ``CFLAGS`` and ``LDFLAGS`` are honoured (for ocirt-init, which has no libc, only ``CC``).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+
+from distutils.command.build_scripts import build_scripts  # isort: skip (setuptools brings its own distutils)
+
+ROOT = Path(__file__).resolve().parent
+CC = shlex.split(os.environ.get("CC") or "cc")
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+INIT_FLAGS = [
+    "-std=c11",
+    "-Os",
+    "-ffreestanding",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-builtin",
+    "-fno-stack-protector",
+    "-fdata-sections",
+    "-ffunction-sections",
+    "-nostdlib",
+    "-static",
+    "-no-pie",
+    "-fno-pie",
+    "-s",
+    "-Wl,-z,noexecstack,--gc-sections,--build-id=none",
+]
+
+
+def version() -> str:
+    text = (ROOT / "ocirt/_version.py").read_text()
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    assert found is not None, "ocirt/_version.py has no __version__"
+    return found[1]
+
+
+def commit() -> str:
+    """The commit of the source tree, marked when the tree differs from it, or "" outside of a git repository."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        return ""
+    return subprocess.run(git, capture_output=True, text=True).stdout.strip()
+
+
+def require(what: str, package: str, probe: str) -> None:
+    """Ends the build with one sentence unless the C compiler accepts *probe*."""
+    compile_probe = [*CC, "-fsyntax-only", f"-I{sysconfig.get_path('include')}", "-x", "c", "-"]
+    if subprocess.run(compile_probe, input=probe, capture_output=True, text=True).returncode != 0:
+        raise SystemExit(f"ocirt cannot be built without {what} (on Debian: apt install {package})")
+
+
+def require_tools() -> None:
+    if shutil.which(CC[0]) is None:
+        raise SystemExit(f"ocirt cannot be built without a C compiler: {CC[0]} not found (on Debian: apt install gcc)")
+    require("the headers of the C library", "libc6-dev", "#include <stdlib.h>\n")
+    require("the headers of the Linux kernel", "linux-libc-dev", "#include <linux/mount.h>\n")
+    require("Python.h", "python3-dev", "#include <Python.h>\n")
+    require("seccomp.h", "libseccomp-dev", "#include <seccomp.h>\n")
+
+
+def compile_program(arguments: list[str]) -> None:
+    print(shlex.join([*CC, *arguments]))
+    if subprocess.run([*CC, *arguments]).returncode != 0:
+        raise SystemExit("ocirt cannot be built: the C compiler has failed, see its messages above")
+
+
+class BuildPackage(build_py):
+    """Adds to the copied package what is made of csrc/init and schemas/. An editable build puts it into the tree."""
+
+    editable_mode: bool
+
+    def run(self) -> None:
+        super().run()
+        require_tools()
+        package = ROOT / "ocirt" if self.editable_mode else Path(self.build_lib) / "ocirt"
+        self.build_init(package / "ocirt-init")
+        self.build_validator(package / "config/_validator.py")
+        self.copy_schemas(package / "schemas")
+        if not self.editable_mode:
+            self.record_commit(package / "_version.py")
+
+    def build_init(self, program: Path) -> None:
+        sources = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("csrc/init/*.c"))]
+        compile_program([*INIT_FLAGS, *WARNINGS, "-o", str(program), *sources])
+        program.chmod(0o755)
+
+    def build_validator(self, module: Path) -> None:
+        spec = importlib.util.spec_from_file_location("build_validator", ROOT / "schemas/build_validator.py")
+        assert spec is not None and spec.loader is not None
+        builder = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(builder)
+        builder.build(module)
+
+    def copy_schemas(self, directory: Path) -> None:
+        directory.mkdir(exist_ok=True)
+        for schema in ROOT.glob("schemas/*.json"):
+            shutil.copyfile(schema, directory / schema.name)
+        if self.editable_mode:
+            (directory / ".gitignore").write_text("*\n")
+
+    def record_commit(self, module: Path) -> None:
+        text = module.read_text()
+        module.unlink()  # it may be a hard link to the one in the source tree
+        module.write_text(text.replace('commit = ""', f'commit = "{commit()}"'))
+
+
+class BuildExtensions(build_ext):
+    """Warnings are errors in csrc/, but not in the glue that cffi writes."""
+
+    def run(self) -> None:
+        require_tools()
+        super().run()
+
+    def build_extensions(self) -> None:
+        compile_one = self.compiler._compile
+
+        def compile_strictly(obj, src, ext, cc_args, extra_postargs, pp_opts):  # type: ignore[no-untyped-def]
+            strict = WARNINGS if Path(src).is_relative_to("csrc") else []
+            compile_one(obj, src, ext, cc_args, [*extra_postargs, *strict], pp_opts)
+
+        self.compiler._compile = compile_strictly
+        super().build_extensions()
+
+
+class BuildCommand(build_scripts):
+    """``scripts`` names csrc/launcher.c; what is installed is the program that it compiles to."""
+
+    def run(self) -> None:
+        require_tools()
+        program = Path(self.build_dir) / "ocirt"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        recorded = [f'-DRECORDED_{name}="{value}"' for name, value in self.record().items()]
+        flags = ["-O2", "-fPIE", "-pie", *shlex.split(os.environ.get("CFLAGS", "")), *WARNINGS]
+        include = f"-I{sysconfig.get_path('include')}"
+        link = ["-ldl", *shlex.split(os.environ.get("LDFLAGS", ""))]
+        compile_program([*flags, include, *recorded, "-o", str(program), "csrc/launcher.c", *link])
+
+    def record(self) -> dict[str, str]:
+        """The facts about the building interpreter that the launcher needs; no path of a build environment is among them."""
+        stdlib = Path(sysconfig.get_path("stdlib"))
+        return {
+            "PREFIX": sys.base_prefix,
+            "STDLIB": str(stdlib),
+            "DYNLOAD": sysconfig.get_config_var("DESTSHARED") or str(stdlib / "lib-dynload"),
+            "LIBPYTHON": self.libpython(),
+            "EXECUTABLE": os.path.realpath(getattr(sys, "_base_executable", sys.executable)),
+            "SITES": ":".join(site.getsitepackages([sys.base_prefix])),
+            "SOURCE": str(ROOT) if self.distribution.get_command_obj("build_py").editable_mode else "",
+        }
+
+    def libpython(self) -> str:
+        """The interpreter's shared library, or "" when it has none."""
+        name = sysconfig.get_config_var("INSTSONAME") or ""
+        directories = [sysconfig.get_config_var("LIBDIR") or "", f"{sys.base_prefix}/lib"]
+        paths = [f"{directory}/{name}" for directory in directories if ".so" in name]
+        return next((path for path in paths if os.path.exists(path)), "")
+
+
+setup(
+    version=version(),
+    packages=find_packages(include=["ocirt", "ocirt.*"]),
+    package_data={"ocirt": ["py.typed"]},
+    scripts=["csrc/launcher.c"],
+    cffi_modules=["csrc/shim/build_shim.py:ffibuilder", "csrc/shim/build_seccomp.py:ffibuilder"],
+    cmdclass={"build_py": BuildPackage, "build_ext": BuildExtensions, "build_scripts": BuildCommand},
+    zip_safe=False,
+)
