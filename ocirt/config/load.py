@@ -1,0 +1,266 @@
+"""Bytes of config.json (or of an exec's process.json) to a validated dict.
+
+The way of a good document imports neither ``json`` nor ``re``: it goes through the C scanner of ``_json``, the compiled schema
+(``_validator``) and the rules (``rules``). Whatever is wrong ends as a ConfigError; only then ``report`` is imported,
+which finds all errors and their places in the text.
+
+Two liberties are those of Go's decoder, with which every other runtime's users grew up: of a name that an object has twice the
+last one counts, and a member whose value is ``null`` counts as absent.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EINVAL
+from stat import S_ISDIR, S_ISREG
+
+from _json import make_scanner
+
+from ..errors import ConfigError, StepError
+from ._validator import is_valid_config, is_valid_process, is_valid_resources
+from .rules import broken_config_rules, broken_process_rules, broken_resources_rules
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from .rules import Finding
+    from .types import Config, Process, Resources
+
+#: A longer document is refused unread. The largest seccomp profiles make some 100 KiB.
+MAX_BYTES = 64 << 20
+
+_BLANKS = " \t\n\r"
+_BOM = b"\xef\xbb\xbf"
+
+
+class Bundle:
+    """A bundle whose configuration is valid.
+
+    ``path`` is the absolute path of its directory without symbolic links, ``config`` the validated document, ``text`` config.json
+    as it was read.
+    """
+
+    __slots__ = ("config", "path", "text")
+
+    def __init__(self, path: str, config: Config, text: bytes) -> None:
+        self.path = path
+        self.config = config
+        self.text = text
+
+
+class _Dialect:
+    """What ``_json.make_scanner`` asks for: strict JSON, Python's own types."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+
+    @staticmethod
+    def parse_constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not a JSON value")
+
+
+_scan = make_scanner(_Dialect)
+
+
+def load_bundle(path: str) -> Bundle:
+    """Read and validate the configuration of the bundle at *path*.
+
+    StepError when the directory or the file cannot be opened, ConfigError when there is no config.json, when it is no regular file,
+    larger than ``MAX_BYTES``, or not valid.
+    """
+    try:
+        bundle_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StepError(f"change to the bundle directory {path}", error.errno or EINVAL, filename=path) from None
+    except ValueError:
+        raise StepError(f"change to the bundle directory {ascii(path)}", EINVAL, filename=path) from None
+    try:
+        text = _read("config.json", bundle_fd, pipes=False)
+    finally:
+        os.close(bundle_fd)
+    config = _drop_nulls(parse_json(text, "config.json"), text)
+    validate_config(config, text=text)
+    return Bundle(os.path.realpath(path), config, text)  # type: ignore[arg-type]  # has just been validated
+
+
+def load_process(path: str) -> Process:
+    """Read and validate the document of ``exec --process``: a regular file, or a pipe such as a shell's ``<(...)``.
+
+    Errors as of ``load_bundle``.
+    """
+    text = _read(path, None, pipes=True)
+    process = _drop_nulls(parse_json(text, path), text)
+    validate_process(process, filename=path, text=text)
+    return process  # type: ignore[return-value]  # has just been validated
+
+
+def load_resources(path: str) -> Resources:
+    """Read and validate the document of ``update --resources``, which is config.json's ``linux.resources``.
+
+    Errors as of ``load_bundle``.
+    """
+    text = _read(path, None, pipes=True)
+    resources = _drop_nulls(parse_json(text, path), text)
+    validate_resources(resources, filename=path, text=text)
+    return resources  # type: ignore[return-value]  # has just been validated
+
+
+def validate_config(config: object, *, filename: str = "config.json", text: bytes | None = None) -> None:
+    """Raise ConfigError unless *config*, as a JSON parser gives it, is a configuration that the spec allows.
+
+    The error is the first one found, further ones are its ``others``. Lines and columns need *text*, from which *config*
+    was parsed. A ``None`` anywhere is an error here: the functions that read files have dropped them.
+    """
+    _validate(config, "config", is_valid_config, broken_config_rules, filename, text)
+
+
+def validate_process(process: object, *, filename: str = "process.json", text: bytes | None = None) -> None:
+    """The same for a ``process`` object alone. Pointers begin at that object."""
+    _validate(process, "process", is_valid_process, broken_process_rules, filename, text)
+
+
+def validate_resources(resources: object, *, filename: str = "resources.json", text: bytes | None = None) -> None:
+    """The same for a ``linux.resources`` object alone. Pointers begin at that object."""
+    _validate(resources, "resources", is_valid_resources, broken_resources_rules, filename, text)
+
+
+def _validate(
+    document: object,
+    part: str,
+    is_valid: Callable[[object], bool],
+    broken_rules: Callable[..., list[Finding]],
+    filename: str,
+    text: bytes | None,
+) -> None:
+    if not is_valid(document):
+        from .report import raise_schema_errors
+
+        raise_schema_errors(document, part, filename, text)
+    findings = broken_rules(document, text)
+    if findings:
+        from .report import raise_findings
+
+        raise_findings(findings, filename, text)
+
+
+def parse_json(text: bytes, filename: str) -> object:
+    """The value of the JSON document *text* (RFC 8259), in Python's types.
+
+    ConfigError, with line and column where there is one place to show, for text that is not UTF-8, has a byte order mark, is no
+    JSON, nests too deeply, or has half of a surrogate pair in a string.
+    """
+    if text.startswith(_BOM):
+        raise ConfigError("begins with a byte order mark: wanted UTF-8 without one", filename=filename, line=1, column=1)
+    try:
+        document = text.decode()
+    except UnicodeDecodeError as error:
+        before = text[: error.start].decode()
+        raise _error_at("is not UTF-8", before, error.start, filename) from None
+    start = len(document) - len(document.lstrip(_BLANKS))
+    try:
+        value, end = _scan(document, start)
+    except StopIteration as error:
+        found = "the end of the file" if error.value >= len(document) else ascii(document[error.value])
+        raise _error_at(f"is not JSON: wanted a value, found {found}", document, error.value, filename) from None
+    except RecursionError:
+        raise ConfigError("is nested too deeply", filename=filename) from None
+    except ValueError as error:
+        raise _scan_error(error, document, filename) from None
+    rest = document[end:].lstrip(_BLANKS)
+    if rest:
+        at = len(document) - len(rest)
+        message = f"is not JSON: wanted the end of the file, found {ascii(rest[0])}"
+        raise _error_at(message, document, at, filename)
+    if b"\\ud" in text or b"\\uD" in text:
+        _refuse_lone_surrogates(value, filename, text)
+    return value
+
+
+def _scan_error(error: ValueError, document: str, filename: str) -> ConfigError:
+    """The ConfigError for what the scanner, or one of the functions that it calls, said of *document*."""
+    position = getattr(error, "pos", None)
+    if position is not None:
+        message = str(getattr(error, "msg", error))
+        return _error_at(f"is not JSON: {message[:1].lower()}{message[1:]}", document, position, filename)
+    import re
+    import sys
+
+    # Only the scanner knows where it called parse_constant or parse_int, and it does not say.
+    culprit = f'"(?:[^"\\\\]|\\\\.)*"|(?P<it>NaN|-?Infinity|-?[0-9]{{{sys.get_int_max_str_digits() + 1},}})'
+    position = next((match.start() for match in re.finditer(culprit, document) if match["it"]), 0)
+    if not str(error).endswith("is not a JSON value"):
+        return _error_at("has a number with too many digits", document, position, filename)
+    return _error_at(f"is not JSON: {error}", document, position, filename)
+
+
+def _error_at(message: str, document: str, position: int, filename: str) -> ConfigError:
+    line = document.count("\n", 0, position) + 1
+    column = min(position, len(document)) - (document.rfind("\n", 0, position) + 1) + 1
+    return ConfigError(message, filename=filename, line=line, column=column)
+
+
+def _refuse_lone_surrogates(value: object, filename: str, text: bytes) -> None:
+    """Such a string cannot be encoded as UTF-8, so no system call could take it."""
+    from .rules import strings_of
+
+    findings: list[Finding] = []
+    for pointer, string in strings_of(value):
+        if not string.isascii() and any("\ud800" <= character <= "\udfff" for character in string):
+            findings.append((pointer, "wanted a string of characters, found half of a surrogate pair", None))
+    if findings:
+        from .report import raise_findings
+
+        raise_findings(findings, filename, text)
+
+
+def _drop_nulls(document: object, text: bytes) -> object:
+    """*document*, changed in place: members of objects whose value is null are gone."""
+    if b"null" not in text:
+        return document
+    pending = [document]
+    while pending:
+        value = pending.pop()
+        if type(value) is dict:
+            for name in [name for name, member in value.items() if member is None]:
+                del value[name]
+            pending.extend(value.values())
+        elif type(value) is list:
+            pending.extend(value)
+    return document
+
+
+def _read(path: str, dir_fd: int | None, *, pipes: bool) -> bytes:
+    """The content of the file at *path*, of at most ``MAX_BYTES``. A FIFO is only waited for when *pipes* is true."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | (0 if pipes else os.O_NONBLOCK), dir_fd=dir_fd)
+    except FileNotFoundError:
+        raise ConfigError(f"JSON specification file {path} not found", filename=path) from None
+    except OSError as error:
+        raise StepError(f"open {path}", error.errno or EINVAL, filename=path) from None
+    except ValueError:
+        raise StepError(f"open {ascii(path)}", EINVAL, filename=path) from None
+    try:
+        mode = os.fstat(fd).st_mode
+        if S_ISDIR(mode) or not (pipes or S_ISREG(mode)):
+            found = "a directory" if S_ISDIR(mode) else "something else"
+            raise ConfigError(f"wanted a regular file, found {found}", filename=path)
+        chunks = []
+        remaining = MAX_BYTES + 1
+        while remaining > 0:
+            chunk = os.read(fd, min(remaining, 1 << 16))
+            if not chunk:
+                break
+            chunks.append(chunk)
+            remaining -= len(chunk)
+    except OSError as error:
+        raise StepError(f"read {path}", error.errno or EINVAL, filename=path) from None
+    finally:
+        os.close(fd)
+    if remaining <= 0:
+        raise ConfigError(f"is larger than {MAX_BYTES >> 20} MiB", filename=path)
+    return b"".join(chunks)
