@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Hooks that run in the container's namespaces: createContainer (before pivot_root, so that the path is the runtime's) and
+ * startContainer (the path is the container's). config.md#posix-platform-hooks.
+ */
+#include "init.h"
+
+#define ARGUMENT_LIMIT 4096
+
+/* Turns NUL-terminated strings that lie one after the other into an argv. */
+static int split(const char *strings, const char *end, uint64_t count, const char **ret_list)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		if (strings >= end)
+			return -EBADMSG;
+		ret_list[i] = strings;
+		strings += strlen(strings) + 1;
+	}
+	ret_list[count] = NULL;
+	return strings <= end ? (int)count : -EBADMSG;
+}
+
+/* What a hook may see: stdio and nothing else. Returns only on failure, by writing errno into error_fd. */
+__attribute__((noreturn)) static void execute(const char *path, const char **argv, const char **envp, int stdin_fd,
+					      int output_fd, int error_fd)
+{
+	uint64_t no_signals = 0;
+	int ret = (int)sys_dup3(stdin_fd, 0, 0);
+
+	if (ret >= 0)
+		ret = (int)sys_dup3(output_fd, 1, 0);
+	if (ret >= 0)
+		ret = (int)sys_dup3(output_fd, 2, 0);
+	if (ret >= 0)
+		ret = (int)sys_close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	if (ret >= 0)
+		ret = (int)SYS(__NR_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL, sizeof no_signals);
+	if (ret >= 0)
+		ret = (int)SYS(__NR_execve, path, argv, envp);
+	(void)sys_write(error_fd, &ret, sizeof ret);
+	sys_exit(127);
+}
+
+static int wait_for(struct init *init, int pid_fd, uint64_t timeout_seconds)
+{
+	struct pollfd event = { .fd = pid_fd, .events = POLLIN };
+	struct {
+		int64_t seconds, nanoseconds;
+	} timeout = { (int64_t)timeout_seconds, 0 };
+	siginfo_t info;
+	int ret;
+
+	memset(&info, 0, sizeof info);
+	/* ppoll writes the time that is left back, so an interrupted wait goes on with it. */
+	do
+		ret = (int)SYS(__NR_ppoll, &event, 1, timeout_seconds ? &timeout : NULL, NULL, 8);
+	while (ret == -EINTR);
+	if (ret < 0)
+		return ret;
+	if (ret == 0) {
+		(void)SYS(__NR_pidfd_send_signal, pid_fd, SIGKILL, NULL, 0);
+		init->detail = OCIRT_DETAIL_TIMEOUT;
+	}
+	ret = (int)SYS(__NR_waitid, P_PIDFD, pid_fd, &info, WEXITED, NULL);
+	if (ret < 0)
+		return ret;
+	if (init->detail == OCIRT_DETAIL_TIMEOUT)
+		return -ETIME;
+	if (info.si_code == CLD_EXITED && info.si_status == 0)
+		return 0;
+	init->detail = OCIRT_DETAIL_STATUS |
+		       (uint32_t)(info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f);
+	return -ECANCELED;
+}
+
+int op_hook(struct init *init, const struct ocirt_op *op)
+{
+	static const char *arguments[ARGUMENT_LIMIT];
+	const char *strings = op_data(init, op), *end = strings + op->data_size, **envp;
+	cleanup_close int stdin_fd = -1, output_fd = -1, pid_fd = -1, read_fd = -1, write_fd = -1;
+	struct clone_args args = { .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pid_fd, .exit_signal = SIGCHLD };
+	int ret, pipe_fds[2], error = 0;
+	long pid;
+
+	if (op->a + op->b + 2 > ARGUMENT_LIMIT || (op->data_size && end[-1]))
+		return -E2BIG;
+	ret = channel_slot(init, op->slot, &stdin_fd);
+	if (ret < 0)
+		return ret;
+	ret = channel_slot(init, op->slot + 1, &output_fd);
+	if (ret < 0)
+		return ret;
+	ret = split(strings, end, op->a, arguments);
+	if (ret < 0)
+		return ret;
+	for (uint64_t i = 0; i < op->a; i++)
+		strings += strlen(strings) + 1;
+	envp = arguments + op->a + 1;
+	ret = split(strings, end, op->b, envp);
+	if (ret < 0)
+		return ret;
+	ret = (int)SYS(__NR_pipe2, pipe_fds, O_CLOEXEC);
+	if (ret < 0)
+		return ret;
+	read_fd = pipe_fds[0];
+	write_fd = pipe_fds[1];
+	pid = SYS(__NR_clone3, &args, sizeof args);
+	if (pid < 0)
+		return (int)pid;
+	if (pid == 0)
+		execute(op_path(init, op), arguments, envp, stdin_fd, output_fd, write_fd);
+	(void)sys_close(take_fd(&write_fd));
+	(void)sys_close(take_fd(&output_fd));
+	/* End of file on the close-on-exec pipe: the hook runs. */
+	ret = (int)sys_read(read_fd, &error, sizeof error);
+	if (ret == (int)sizeof error) {
+		(void)SYS(__NR_waitid, P_PIDFD, pid_fd, NULL, WEXITED, NULL);
+		return error;
+	}
+	return wait_for(init, pid_fd, op->c);
+}

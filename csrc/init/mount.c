@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Mounts: made or cloned as detached trees, given their attributes while nobody can see them, attached last (Linux 5.12).
+ */
+#include "init.h"
+
+#define LONG_VALUE 255 /* FSCONFIG_SET_STRING takes no more (fs/fsopen.c) */
+
+/* A filesystem says more than an errno; what it says is fetched for the report. */
+static void read_filesystem_log(struct init *init, int fs_fd)
+{
+	long size = sys_read(fs_fd, init->text, sizeof init->text - 1);
+
+	init->text[size > 0 ? size : 0] = '\0';
+}
+
+static int configure(struct init *init, int fs_fd, const char *option)
+{
+	char key[64];
+	const char *equals = strchr(option, '=');
+	int ret;
+
+	if (!equals) {
+		ret = (int)SYS(__NR_fsconfig, fs_fd, FSCONFIG_SET_FLAG, option, NULL, 0);
+	} else {
+		size_t size = (size_t)(equals - option);
+		if (size >= sizeof key)
+			return -EINVAL;
+		memcpy(key, option, size);
+		key[size] = '\0';
+		ret = (int)SYS(__NR_fsconfig, fs_fd, FSCONFIG_SET_STRING, key, equals + 1, 0);
+	}
+	if (ret < 0)
+		read_filesystem_log(init, fs_fd);
+	return ret;
+}
+
+/* Without mode= a tmpfs gets the mode of the directory that it covers, as runc does. */
+static int configure_mode(struct init *init, int fs_fd, int target_fd)
+{
+	char option[] = "mode=00000";
+	struct stat st;
+	int ret = (int)sys_fstat(target_fd, &st);
+
+	if (ret < 0)
+		return ret;
+	for (int i = 0; i < 5; i++)
+		option[9 - i] = (char)('0' + ((st.st_mode & 07777) >> (3 * i) & 7));
+	return configure(init, fs_fd, option);
+}
+
+static int make_filesystem(struct init *init, const struct ocirt_op *op, int target_fd, int *ret_mount_fd)
+{
+	const char *options = op_data(init, op), *end = options + op->data_size;
+	cleanup_close int fs_fd = (int)SYS(__NR_fsopen, op_text(init, op), FSOPEN_CLOEXEC);
+	long ret;
+
+	if (fs_fd < 0)
+		return fs_fd;
+	ret = SYS(__NR_fsconfig, fs_fd, FSCONFIG_SET_STRING, "source", options, 0);
+	if (ret < 0)
+		return (int)ret;
+	if (op->flags & OCIRT_INHERIT_MODE) {
+		ret = configure_mode(init, fs_fd, target_fd);
+		if (ret < 0)
+			return (int)ret;
+	}
+	for (options += strlen(options) + 1; options < end; options += strlen(options) + 1) {
+		ret = configure(init, fs_fd, options);
+		if (ret < 0)
+			return (int)ret;
+	}
+	ret = SYS(__NR_fsconfig, fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	if (ret < 0) {
+		read_filesystem_log(init, fs_fd);
+		return (int)ret;
+	}
+	ret = SYS(__NR_fsmount, fs_fd, FSMOUNT_CLOEXEC, op->a);
+	if (ret < 0)
+		return (int)ret;
+	*ret_mount_fd = (int)ret;
+	return 0;
+}
+
+static int has_long_value(const char *options, const char *end)
+{
+	for (; options < end; options += strlen(options) + 1) {
+		const char *equals = strchr(options, '=');
+		if (strlen(equals ? equals + 1 : options) > LONG_VALUE)
+			return 1;
+	}
+	return 0;
+}
+
+/* mount(2) for the options that fsconfig(2) is too narrow for, such as the lower directories of an overlay. The target is still
+ * the descriptor: /proc here is the host's. */
+static int mount_with_long_options(struct init *init, const struct ocirt_op *op, int *target_fd)
+{
+	const char *source = op_data(init, op), *option = source + strlen(source) + 1, *end = source + op->data_size;
+	char target[] = "/proc/self/fd/0000000000", options[PATH_SIZE];
+	struct mount_attr attr = { .attr_set = op->a };
+	size_t used = 0, size;
+	int ret, fd = *target_fd;
+
+	if (is_on_procfs(init->proc_fd) != 1 || !init->proc_fd)
+		return -ENODEV;
+	for (int i = 0; i < 10; i++, fd /= 10)
+		target[sizeof target - 2 - (size_t)i] = (char)('0' + fd % 10);
+	{
+		/* The link is a plain number: leading zeros go. */
+		char *from = target + 14, *to = target + 14;
+		while (*from == '0' && from[1])
+			from++;
+		while ((*to++ = *from++))
+			;
+	}
+	for (; option < end; option += size + 1) {
+		size = strlen(option);
+		if (used + size + 2 > sizeof options)
+			return -E2BIG;
+		if (used)
+			options[used++] = ',';
+		memcpy(options + used, option, size);
+		used += size;
+	}
+	options[used] = '\0';
+	ret = (int)sys_mount(source, target, op_text(init, op), 0, options);
+	if (ret < 0)
+		return ret;
+	(void)sys_close(take_fd(target_fd));
+	ret = rootfs_open(init, op_path(init, op), O_PATH, 0, target_fd);
+	if (ret < 0)
+		return ret;
+	return (int)sys_mount_setattr(*target_fd, 0, &attr);
+}
+
+int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propagation)
+{
+	static const uint64_t flags[] = {
+		[OCIRT_PROPAGATION_PRIVATE] = MS_PRIVATE,
+		[OCIRT_PROPAGATION_SLAVE] = MS_SLAVE,
+		[OCIRT_PROPAGATION_SHARED] = MS_SHARED,
+		[OCIRT_PROPAGATION_UNBINDABLE] = MS_UNBINDABLE,
+	};
+	int ret;
+
+	for (; propagation & 7; propagation >>= 4) {
+		struct mount_attr attr = { 0 };
+		if ((propagation & 7) > OCIRT_PROPAGATION_UNBINDABLE)
+			return -EINVAL;
+		attr.propagation = flags[propagation & 7];
+		ret = (int)sys_mount_setattr(mount_fd, propagation & OCIRT_PROPAGATION_RECURSIVE ? AT_RECURSIVE : 0, &attr);
+		if (ret < 0)
+			return ret;
+	}
+	ret = (int)sys_move_mount(mount_fd, target_fd);
+	if (ret < 0)
+		init->detail = OCIRT_DETAIL_TARGET;
+	return ret;
+}
+
+/* Opens or makes the target. A mount over a part of /proc would fake what the runtime itself and every tool rely on
+ * (CVE-2019-16884), and the way to /proc or /sys may hold no link (CVE-2019-19921, CVE-2023-28642). */
+static int open_target(struct init *init, const struct ocirt_op *op, int is_directory, int *ret_fd)
+{
+	uint64_t resolve = op->flags & OCIRT_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0;
+	int ret = rootfs_make_target(init, op_path(init, op), is_directory, resolve, ret_fd);
+
+	if (ret < 0) {
+		init->detail = OCIRT_DETAIL_TARGET;
+		return ret;
+	}
+	if (op->flags & OCIRT_ON_PROCFS)
+		return 0;
+	ret = is_on_procfs(*ret_fd);
+	if (ret > 0) {
+		init->detail = OCIRT_DETAIL_PROCFS;
+		return -EPERM;
+	}
+	return ret;
+}
+
+int op_mount(struct init *init, const struct ocirt_op *op)
+{
+	cleanup_close int target_fd = -1, mount_fd = -1;
+	int ret;
+
+	if (!op->data_size || op_data(init, op)[op->data_size - 1] != '\0')
+		return -EBADMSG;
+	ret = open_target(init, op, 1, &target_fd);
+	if (ret < 0)
+		return ret;
+	if (has_long_value(op_data(init, op), op_data(init, op) + op->data_size))
+		return mount_with_long_options(init, op, &target_fd);
+	ret = make_filesystem(init, op, target_fd, &mount_fd);
+	if (ret < 0)
+		return ret;
+	return mount_attach(init, mount_fd, target_fd, op->c);
+}
+
+static int set_attributes(int mount_fd, unsigned at_flags, uint32_t set, uint32_t clear)
+{
+	struct mount_attr attr = { .attr_set = set, .attr_clr = clear };
+
+	return set || clear ? (int)sys_mount_setattr(mount_fd, at_flags, &attr) : 0;
+}
+
+/* Attributes stand in a and b: those of the mount itself in the low half, those of the whole tree in the high half. */
+int op_bind(struct init *init, const struct ocirt_op *op)
+{
+	unsigned recursive = op->flags & OCIRT_RECURSIVE ? AT_RECURSIVE : 0;
+	cleanup_close int tree_fd = -1, target_fd = -1;
+	struct stat st;
+	int ret;
+
+	if (op->slot != OCIRT_NO_SLOT) {
+		ret = channel_slot(init, op->slot, &tree_fd);
+	} else {
+		ret = (int)sys_open_tree(AT_FDCWD, op_text(init, op), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+		tree_fd = ret;
+		init->detail = OCIRT_DETAIL_SOURCE;
+	}
+	if (ret < 0)
+		return ret;
+	init->detail = OCIRT_DETAIL_NONE;
+	ret = (int)sys_fstat(tree_fd, &st);
+	if (ret < 0)
+		return ret;
+	ret = open_target(init, op, S_ISDIR_(st.st_mode), &target_fd);
+	if (ret < 0)
+		return ret;
+	ret = set_attributes(tree_fd, AT_RECURSIVE, (uint32_t)(op->a >> 32), (uint32_t)(op->b >> 32));
+	if (ret < 0)
+		return ret;
+	ret = set_attributes(tree_fd, 0, (uint32_t)op->a, (uint32_t)op->b);
+	if (ret < 0)
+		return ret;
+	return mount_attach(init, tree_fd, target_fd, op->c);
+}
+
+int op_mount_readonly(struct init *init, const struct ocirt_op *op)
+{
+	cleanup_close int fd = -1;
+	int ret = rootfs_open(init, op_path(init, op), O_PATH, 0, &fd);
+
+	return ret < 0 ? ret : set_attributes(fd, 0, MOUNT_ATTR_RDONLY, 0);
+}
+
+/* A missing path has nothing to protect. */
+static int open_existing(struct init *init, const struct ocirt_op *op, int *ret_fd)
+{
+	int ret = rootfs_open(init, op_path(init, op), O_PATH, 0, ret_fd);
+
+	return ret == -ENOENT || ret == -ENOTDIR ? 0 : ret;
+}
+
+int op_readonly_path(struct init *init, const struct ocirt_op *op)
+{
+	cleanup_close int target_fd = -1, tree_fd = -1;
+	int ret = open_existing(init, op, &target_fd);
+
+	if (ret < 0 || target_fd < 0)
+		return ret;
+	tree_fd = (int)sys_open_tree(target_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
+	if (tree_fd < 0)
+		return tree_fd;
+	ret = set_attributes(tree_fd, 0, MOUNT_ATTR_RDONLY, 0);
+	if (ret < 0)
+		return ret;
+	return mount_attach(init, tree_fd, target_fd, 0);
+}
+
+/* The host's /dev/null, and really the null device: the container's could be anything (CVE-2025-31133). */
+static int open_null(struct init *init)
+{
+	struct stat st;
+	int ret;
+
+	if (init->null_fd >= 0)
+		return 0;
+	ret = (int)sys_openat(AT_FDCWD, "/dev/null", O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (ret < 0)
+		return ret;
+	init->null_fd = ret;
+	ret = (int)sys_fstat(init->null_fd, &st);
+	if (ret < 0)
+		return ret;
+	return S_ISCHR_(st.st_mode) && st.st_rdev == (1 << 8 | 3) ? 0 : -ENODEV;
+}
+
+static int mask_file(struct init *init, int target_fd)
+{
+	cleanup_close int tree_fd = -1;
+	int ret = open_null(init);
+
+	if (ret < 0)
+		return ret;
+	tree_fd = (int)sys_open_tree(init->null_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (tree_fd < 0)
+		return tree_fd;
+	return mount_attach(init, tree_fd, target_fd, 0);
+}
+
+/* All masked directories share one empty read-only tmpfs: the first is the filesystem, the others are clones of its mount. */
+static int mask_directory(struct init *init, int target_fd)
+{
+	cleanup_close int fs_fd = -1, tree_fd = -1;
+	int ret;
+
+	if (init->mask_fd >= 0) {
+		tree_fd = (int)sys_open_tree(init->mask_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+		return tree_fd < 0 ? tree_fd : mount_attach(init, tree_fd, target_fd, 0);
+	}
+	fs_fd = (int)SYS(__NR_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+	if (fs_fd < 0)
+		return fs_fd;
+	ret = configure(init, fs_fd, "nr_inodes=2");
+	if (ret < 0)
+		return ret;
+	ret = (int)SYS(__NR_fsconfig, fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+	if (ret < 0)
+		return ret;
+	tree_fd = (int)SYS(__NR_fsmount, fs_fd, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY);
+	if (tree_fd < 0)
+		return tree_fd;
+	ret = mount_attach(init, tree_fd, target_fd, 0);
+	if (ret < 0)
+		return ret;
+	init->mask_fd = take_fd(&tree_fd);
+	return 0;
+}
+
+int op_mask_path(struct init *init, const struct ocirt_op *op)
+{
+	cleanup_close int target_fd = -1;
+	struct stat st;
+	int ret = open_existing(init, op, &target_fd);
+
+	if (ret < 0 || target_fd < 0)
+		return ret;
+	ret = (int)sys_fstat(target_fd, &st);
+	if (ret < 0)
+		return ret;
+	return S_ISDIR_(st.st_mode) ? mask_directory(init, target_fd) : mask_file(init, target_fd);
+}

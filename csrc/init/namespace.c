@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Ops that leave the runtime's namespaces: joining, cloning, and what belongs to a namespace as a whole.
+ */
+#include "init.h"
+
+#include <linux/keyctl.h>
+#include <linux/sockios.h>
+
+int op_oom_score_adj(struct init *init, const struct ocirt_op *op)
+{
+	return proc_write(init, "self/oom_score_adj", op_text(init, op), op->text_size);
+}
+
+/* Raises only a hard limit, while the runtime's own privileges still hold; the limit itself is set by op_rlimit. */
+int op_raise_rlimit(struct init *init, const struct ocirt_op *op)
+{
+	struct rlimit64 {
+		uint64_t soft, hard;
+	} limit;
+	int ret = (int)SYS(__NR_prlimit64, 0, op->a, NULL, &limit);
+
+	(void)init;
+	if (ret < 0 || limit.hard >= op->b)
+		return ret;
+	limit.hard = op->b;
+	return (int)SYS(__NR_prlimit64, 0, op->a, &limit, NULL);
+}
+
+/* Nobody in the namespaces that are entered may trace this process, read its descriptors or its memory (CVE-2016-9962). */
+static int conceal(void)
+{
+	return (int)sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+int op_join_namespace(struct init *init, const struct ocirt_op *op)
+{
+	cleanup_close int fd = -1;
+	int ret = channel_slot(init, op->slot, &fd);
+
+	if (ret < 0)
+		return ret;
+	ret = conceal();
+	if (ret < 0)
+		return ret;
+	return (int)SYS(__NR_setns, fd, op->a);
+}
+
+/* Offsets can be set only while no process is in the namespace: this process makes it for its child (time_namespaces(7)). */
+int op_time_namespace(struct init *init, const struct ocirt_op *op)
+{
+	int ret = (int)SYS(__NR_unshare, CLONE_NEWTIME);
+
+	if (ret < 0 || !op->text_size)
+		return ret;
+	return proc_write(init, "self/timens_offsets", op_text(init, op), op->text_size);
+}
+
+int op_clone(struct init *init, const struct ocirt_op *op)
+{
+	cleanup_close int cgroup_fd = -1;
+	struct clone_args args = { .flags = op->a | CLONE_PARENT };
+	long pid;
+	int ret;
+
+	if (op->slot != OCIRT_NO_SLOT) {
+		ret = channel_slot(init, op->slot, &cgroup_fd);
+		if (ret < 0)
+			return ret;
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)cgroup_fd;
+	}
+	ret = conceal();
+	if (ret < 0)
+		return ret;
+	pid = SYS(__NR_clone3, &args, sizeof args);
+	if (pid < 0)
+		return (int)pid;
+	if (pid > 0) {
+		ret = channel_report(init, OCIRT_REPORT_PID, 0, (uint32_t)pid);
+		sys_exit(ret < 0);
+	}
+	return 0;
+}
+
+int op_enter_root(struct init *init, const struct ocirt_op *op)
+{
+	cleanup_close int fd = -1;
+	int ret = channel_slot(init, op->slot, &fd);
+
+	if (ret < 0)
+		return ret;
+	ret = (int)SYS(__NR_fchdir, fd);
+	if (ret < 0)
+		return ret;
+	ret = (int)SYS(__NR_chroot, ".");
+	if (ret < 0)
+		return ret;
+	return (int)SYS(__NR_chdir, "/");
+}
+
+int op_become_root(struct init *init, const struct ocirt_op *op)
+{
+	int ret = (int)SYS(__NR_setgroups, 0, NULL);
+
+	(void)init;
+	(void)op;
+	/* setgroups(2) is denied where an unprivileged user wrote the gid map (user_namespaces(7)). */
+	if (ret < 0 && ret != -EPERM)
+		return ret;
+	ret = (int)SYS(__NR_setresgid, 0, 0, 0);
+	if (ret < 0)
+		return ret;
+	return (int)SYS(__NR_setresuid, 0, 0, 0);
+}
+
+/* A single-threaded process that writes itself into `tasks` does not wait for an RCU grace period, which the first write
+ * to cgroup.procs does: 7 to 15 ms (cgroup_threadgroup_rwsem, Linux 4.4 and later). */
+int op_join_cgroup(struct init *init, const struct ocirt_op *op)
+{
+	cleanup_close int fd = -1;
+	int ret = channel_slot(init, op->slot, &fd);
+
+	if (ret < 0)
+		return ret;
+	ret = (int)sys_write(fd, "0", 1);
+	return ret < 0 ? ret : 0;
+}
+
+int op_cgroup_namespace(struct init *init, const struct ocirt_op *op)
+{
+	(void)init;
+	(void)op;
+	return (int)SYS(__NR_unshare, CLONE_NEWCGROUP);
+}
+
+int op_setsid(struct init *init, const struct ocirt_op *op)
+{
+	int ret = (int)SYS(__NR_setsid);
+
+	(void)init;
+	(void)op;
+	return ret < 0 ? ret : 0;
+}
+
+/* The possessor alone may use the keyring by default; a uid of the container must be able to search it (keyctl(2)). */
+int op_session_keyring(struct init *init, const struct ocirt_op *op)
+{
+	enum { USER_SEARCH = 0x00080000, PERMISSION_FIELD = 3 };
+	char description[256];
+	const char *field = description;
+	uint32_t permissions = 0;
+	long keyring = SYS(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, op_text(init, op));
+	long size;
+
+	if (keyring == -ENOSYS || ((keyring == -EPERM || keyring == -EDQUOT) && (op->flags & OCIRT_OPTIONAL)))
+		return 0;
+	if (keyring < 0)
+		return (int)keyring;
+	size = SYS(__NR_keyctl, KEYCTL_DESCRIBE, keyring, description, sizeof description);
+	if (size < 0 || size > (long)sizeof description)
+		return size < 0 ? (int)size : -EMSGSIZE;
+	for (int i = 0; i < PERMISSION_FIELD; i++) {
+		field = strchr(field, ';');
+		if (!field)
+			return -EBADMSG;
+		field++;
+	}
+	for (; *field && *field != ';'; field++)
+		permissions = permissions * 16 + (uint32_t)(*field <= '9' ? *field - '0' : (*field | 0x20) - 'a' + 10);
+	return (int)SYS(__NR_keyctl, KEYCTL_SETPERM, keyring, permissions | USER_SEARCH);
+}
+
+int op_loopback_up(struct init *init, const struct ocirt_op *op)
+{
+	enum { AF_INET_ = 2, SOCK_DGRAM_ = 2, SOCK_CLOEXEC_ = 02000000, IFF_UP_ = 1 };
+	/* struct ifreq, netdevice(7); <linux/if.h> wants a libc */
+	struct {
+		char name[16];
+		short flags;
+		char rest[22];
+	} request = { .name = "lo" };
+	cleanup_close int fd = (int)SYS(__NR_socket, AF_INET_, SOCK_DGRAM_ | SOCK_CLOEXEC_, 0);
+	int ret;
+
+	(void)init;
+	(void)op;
+	if (fd < 0)
+		return fd;
+	ret = (int)SYS(__NR_ioctl, fd, SIOCGIFFLAGS, &request);
+	if (ret < 0)
+		return ret;
+	request.flags |= IFF_UP_;
+	return (int)SYS(__NR_ioctl, fd, SIOCSIFFLAGS, &request);
+}
+
+int op_hostname(struct init *init, const struct ocirt_op *op)
+{
+	return (int)SYS(__NR_sethostname, op_text(init, op), op->text_size);
+}
+
+int op_domainname(struct init *init, const struct ocirt_op *op)
+{
+	return (int)SYS(__NR_setdomainname, op_text(init, op), op->text_size);
+}

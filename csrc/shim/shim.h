@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The calls that the runtime must make from its own process. All return 0 or a descriptor or pid, and a negative errno on
+ * failure; none keeps state, and all may be called from any thread. All descriptors are close-on-exec.
+ * cffi reads this file together with plan.h: the body holds declarations only.
+ */
+#ifndef OCIRT_SHIM_H
+#define OCIRT_SHIM_H
+
+#include "../plan.h"
+
+/* A memfd with the bytes, sealed against every change; executable: one that execveat(2) accepts where the kernel tells them
+ * apart (MFD_EXEC, Linux 6.3). */
+int ocirt_sealed_memfd(const char *name, const char *bytes, uint64_t size, int executable);
+
+/* A connected pair of SOCK_SEQPACKET sockets. */
+int ocirt_channel_pair(int ret_fds[2]);
+
+/* Starts ocirt-init from exe_fd with channel_fd as its channel, as a child of the calling process that shares nothing with it
+ * but stdio and the preserve_fds descriptors from 3 on. Signal dispositions and mask are the default ones. */
+int ocirt_spawn(int exe_fd, int channel_fd, uint32_t preserve_fds, int *ret_pidfd);
+
+/* Sends one command with fd_count descriptors. */
+int ocirt_send(int channel_fd, uint32_t kind, const int *fds, uint32_t fd_count);
+
+/* Receives one report within timeout_ms (-1: no limit). Returns 1, 0 at end of file, -ETIMEDOUT, or another negative errno. */
+int ocirt_receive(int channel_fd, int timeout_ms, struct ocirt_report *ret_report);
+
+/* open_tree(2), Linux 5.2, with flags as in the man page. */
+int ocirt_open_tree(int dir_fd, const char *path, uint32_t flags);
+
+/* A SOCK_SEQPACKET socket that listens at path, or that is connected to it. path must fit into sun_path. */
+int ocirt_listen(const char *path);
+int ocirt_connect(const char *path);
+
+/* Connects to a SOCK_STREAM socket (a console or pidfd socket of an engine). */
+int ocirt_connect_stream(const char *path);
+
+/* Sends a descriptor over a stream socket with the bytes of text; receives one, with -EBADMSG when there is none. */
+int ocirt_send_fd(int socket_fd, int fd, const char *text);
+int ocirt_receive_fd(int socket_fd);
+
+/* setns(2) of the calling thread. */
+int ocirt_setns(int fd, uint64_t namespaces);
+
+/* PR_SET_CHILD_SUBREAPER of the calling process, prctl(2). */
+int ocirt_set_subreaper(int on);
+
+/* Whether fd is open and was handed to this process on purpose, that is without close-on-exec. */
+int ocirt_is_inherited(int fd);
+
+/* Writes whole; -errno where pwrite(2)-like short writes would hide an error. */
+int ocirt_write_file(int dir_fd, const char *path, const char *text, uint64_t size);
+
+#endif
