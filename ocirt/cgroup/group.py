@@ -1,0 +1,448 @@
+"""The container's cgroup: the directory it has in every hierarchy, from before `create` until after `delete`.
+
+`Cgroup.resolve` says where the directories are and does nothing else. Limits are written by `Cgroup.apply`, from what
+`ocirt.cgroup.resources.compile` made of ``linux.resources``. Processes enter through descriptors, see
+`Cgroup.open_entry_fds` and `Cgroup.open_v2_fd`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from ocirt.cgroup import v1, v2
+from ocirt.cgroup.directory import OPEN_DIRECTORY, WRITE, Directory, below, write
+from ocirt.cgroup.layout import place
+from ocirt.cgroup.processes import pids_below, signal_all, wait_gone
+from ocirt.cgroup.settings import write_settings
+from ocirt.errors import ConfigError, InvalidContainerId, StepError, UnsupportedError, errno_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ocirt.cgroup.layout import Layout
+    from ocirt.cgroup.resources import Setting
+
+POINTER = "/linux/cgroupsPath"
+FREEZE_DEADLINE_SEC = 10.0
+DELETE_DEADLINE_SEC = 5.0
+SIGKILL = 9
+# What mkdir of a cgroup says to those who may not.
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class Cgroup:
+    """One container's place in every hierarchy.
+
+    ``directories`` are the container's, ``skipped`` the hierarchies that it does without, as (controllers, reason);
+    ``made`` are the host paths of the directories that `create` made, in the order in which it did. ``rootless`` is
+    true when the runtime has no rights in the initial user namespace, ``named`` when the configuration has a path.
+    """
+
+    __slots__ = ("directories", "made", "named", "rootless", "skipped")
+
+    def __init__(self, directories: tuple[Directory, ...], *, rootless: bool = False, named: bool = False) -> None:
+        self.directories = directories
+        self.skipped: list[tuple[tuple[str, ...], str]] = []
+        self.made: list[str] = []
+        self.rootless = rootless
+        self.named = named
+
+    @classmethod
+    def resolve(
+        cls,
+        layout: Layout,
+        cgroups_path: str | None,
+        id: str,
+        *,
+        manager: str = "cgroupfs",
+        rootless: bool = False,
+    ) -> Cgroup:
+        """Where the container's cgroups are on a host of *layout* (config-linux.md#cgroups-path). Changes nothing.
+
+        An absolute *cgroups_path* is below the mount points. A relative one, or the id where there is none, is below
+        the runtime's own cgroup; in v2 mode beside it, since a cgroup with processes, such as the runtime, cannot have
+        controllers enabled for those below it. The manager "disabled" gives a container without any.
+
+        With *rootless*, and without a *cgroups_path*, `create` goes without what it may not make.
+
+        ConfigError when the path has ".." in it or names the root, InvalidContainerId when the id would do the same.
+        """
+        if manager == "disabled":
+            return cls(())
+        if manager != "cgroupfs":
+            raise UnsupportedError(f"the cgroup manager {manager!r}", "the manager 'cgroupfs' or 'disabled'")
+        relative = _clean(cgroups_path or id)
+        if not relative:
+            if not cgroups_path:
+                raise InvalidContainerId(id, "it cannot name a cgroup")
+            raise ConfigError(
+                f"wanted a path below the root of the cgroup hierarchies without '..', found {cgroups_path!r}",
+                pointer=POINTER,
+            )
+        absolute = bool(cgroups_path) and cgroups_path[:1] == "/"  # type: ignore[index]
+        directories = []
+        for hierarchy in layout.hierarchies:
+            base = hierarchy.mount if absolute else place(hierarchy.mount, hierarchy.root, hierarchy.own)
+            directories.append(Directory(hierarchy.controllers, f"{base}/{relative}", 1, hierarchy.mount))
+        if layout.v2_mount is not None:
+            own = layout.v2_own
+            if layout.mode == "v2":
+                own = own.rpartition("/")[0] or "/"
+            base = layout.v2_mount if absolute else place(layout.v2_mount, layout.v2_root, own)
+            directories.append(Directory(layout.v2_controllers, f"{base}/{relative}", 2, layout.v2_mount))
+        return cls(tuple(directories), rootless=rootless, named=bool(cgroups_path))
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def create(self, settings: Sequence[Setting] = ()) -> None:
+        """Make the directories, with all that a process needs to enter them; `apply` sets the limits.
+
+        Of *settings*, those of a v1 cpuset are set at once instead of the parent's values, which an exclusive
+        neighbour may forbid. In v2 mode all controllers are enabled; beside v1, `apply` enables those it needs.
+
+        A directory that exists is joined, unless it has processes or is frozen: then, and when something cannot be
+        made, StepError, and what was made is removed again.
+        """
+        try:
+            for directory in self.directories:
+                try:
+                    self._make(directory, settings)
+                except OSError as error:
+                    if isinstance(error, StepError):
+                        raise
+                    if not self.rootless or self.named or error.errno not in _DENIED:
+                        raise _failed("create cgroup " + directory.path, error, directory.path) from error
+                    self._skip(directory, error)
+            self._refuse_frozen()
+        except BaseException:
+            self._remove_made()
+            raise
+
+    def apply(self, settings: Sequence[Setting]) -> None:
+        """Write *settings*. On failure what was written is put back: StepError with the file, the errno and the
+        pointer; UnsupportedError when the controller or the file is not there.
+
+        Rootless, device rules are left out, for they need CAP_SYS_ADMIN in the initial user namespace, and a limit in
+        a hierarchy that is skipped is a StepError.
+        """
+        if self.rootless:
+            settings = [setting for setting in settings if setting.controller != "devices"]
+            self._refuse_skipped(settings)
+        write_settings(settings, self.directories)
+
+    def delete(self) -> None:
+        """Remove the directories that `create` made, with all cgroups below the container's.
+
+        Processes that are about to end are waited for, up to `DELETE_DEADLINE_SEC`: StepError (EBUSY) when some
+        remain. Parents go only if `create` made them and nothing else is in them. What exists without us stays ("not
+        created by this container, MUST NOT be deleted", runtime.md#delete); what is gone already is fine.
+        """
+        deadline = time.monotonic() + DELETE_DEADLINE_SEC
+        made = set(self.made)
+        # v2 first: it has the event to wait for, and then the others find their cgroup empty.
+        for directory in reversed(self.directories):
+            if directory.path in made:
+                _remove(directory, deadline)
+                self.made.remove(directory.path)
+        self._remove_made()
+
+    # -- processes ---------------------------------------------------------------------------------------------------
+
+    def open_entry_fds(self) -> list[int]:
+        """A descriptor of every v1 ``tasks`` file: a single-threaded process that writes "0" to each is in. StepError.
+
+        Not ``cgroup.procs``: for that the kernel waits for an RCU grace period, 7 to 15 ms on a quiet machine.
+        """
+        fds: list[int] = []
+        for directory in self.directories:
+            if directory.version == 1:
+                try:
+                    fds.append(os.open(directory.path + "/tasks", WRITE))
+                except OSError as error:
+                    for fd in fds:
+                        os.close(fd)
+                    raise _failed("enter cgroup " + directory.path, error, directory.path) from error
+        return fds
+
+    def open_v2_fd(self) -> int | None:
+        """A descriptor of the v2 directory for CLONE_INTO_CGROUP (clone(2), Linux 5.7), None without one. StepError."""
+        directory = self._v2
+        if directory is None:
+            return None
+        try:
+            return os.open(directory.path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise _failed("enter cgroup " + directory.path, error, directory.path) from error
+
+    def pids(self) -> list[int]:
+        """The container's processes, those in sub-cgroups too; none when the cgroup is gone. StepError."""
+        directory = self._counter
+        if directory is None:
+            return []
+        try:
+            return pids_below(directory.path)
+        except OSError as error:
+            raise _failed("read the processes of cgroup " + directory.path, error, directory.path) from error
+
+    def kill(self, signal: int) -> None:
+        """Send *signal* to every process of the container, also to those in sub-cgroups. StepError.
+
+        SIGKILL ends frozen ones too; any other signal leaves a frozen container frozen. At return all have the signal;
+        `delete` is what waits for their end. Nothing happens when the cgroup is gone.
+        """
+        freezer = self._freezer
+        try:
+            if signal == SIGKILL and self._v2 is not None:
+                # Also for those that are about to be forked (cgroup-v2.rst, Linux 5.14).
+                write(self._v2.path + "/cgroup.kill", "1")
+                if freezer is self._v2:
+                    return
+            if freezer is not None:
+                if pids_below(freezer.path):
+                    _signal_frozen(freezer, signal)
+            elif self._counter is not None:
+                signal_all(self._counter.path, signal, frozen=False)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _failed(f"send signal {signal} to the container's cgroup", error, None) from error
+
+    def freeze(self) -> None:
+        """Freeze all processes; they are frozen at return. StepError, UnsupportedError without a freezer."""
+        directory = self._need_freezer()
+        try:
+            if (v1.freeze if directory.version == 1 else v2.freeze)(directory.path, FREEZE_DEADLINE_SEC):
+                return
+        except OSError as error:
+            raise _failed("freeze cgroup " + directory.path, error, directory.path) from error
+        raise StepError("freeze cgroup " + directory.path, errno.ETIMEDOUT, filename=directory.path)
+
+    def thaw(self) -> None:
+        """Let all processes run again; they do at return. StepError, UnsupportedError without a freezer."""
+        directory = self._need_freezer()
+        try:
+            if (v1.thaw if directory.version == 1 else v2.thaw)(directory.path):
+                return
+        except OSError as error:
+            raise _failed("thaw cgroup " + directory.path, error, directory.path) from error
+        raise StepError(
+            "thaw cgroup " + directory.path, errno.EBUSY, filename=directory.path, detail="a cgroup above it is frozen"
+        )
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the container was frozen, by `freeze` or another hand; false when its cgroup is gone. StepError."""
+        directory = self._freezer
+        if directory is None:
+            return False
+        try:
+            return (v1.is_frozen if directory.version == 1 else v2.is_frozen)(directory.path)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENODEV):
+                return False
+            raise _failed("read the state of cgroup " + directory.path, error, directory.path) from error
+
+    # -- state file --------------------------------------------------------------------------------------------------
+
+    def to_state(self) -> dict[str, Any]:
+        """All of it, for the state file."""
+        return {
+            "directories": [[list(d.controllers), d.path, d.version, d.mount] for d in self.directories],
+            "skipped": [[list(controllers), reason] for controllers, reason in self.skipped],
+            "made": list(self.made),
+            "rootless": self.rootless,
+        }
+
+    @classmethod
+    def from_state(cls, data: Mapping[str, Any]) -> Cgroup:
+        """What `to_state` said. The directories may be gone meanwhile."""
+        directories = [
+            Directory(tuple(controllers), path, version, mount)
+            for controllers, path, version, mount in data["directories"]
+        ]
+        cgroup = cls(tuple(directories), rootless=data["rootless"])
+        cgroup.skipped = [(tuple(controllers), reason) for controllers, reason in data["skipped"]]
+        cgroup.made = list(data["made"])
+        return cgroup
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _v2(self) -> Directory | None:
+        if self.directories and self.directories[-1].version == 2:
+            return self.directories[-1]
+        return None
+
+    @property
+    def _freezer(self) -> Directory | None:
+        """Where the container is frozen: in the v1 freezer, else in v2."""
+        for directory in self.directories:
+            if directory.version == 2 or "freezer" in directory.controllers:
+                return directory
+        return None
+
+    @property
+    def _counter(self) -> Directory | None:
+        """Where the container's processes are counted: in the freezer's hierarchy, else in any."""
+        return self._freezer or (self.directories[0] if self.directories else None)
+
+    def _need_freezer(self) -> Directory:
+        directory = self._freezer
+        if directory is None:
+            raise UnsupportedError("freezing the container", "a cgroup of its own, v2 or with the freezer controller")
+        return directory
+
+    def _make(self, directory: Directory, settings: Sequence[Setting]) -> None:
+        """Make *directory* and whatever is missing above it, ready to be joined. OSError."""
+        path = directory.path
+        if not self._make_path(path):
+            _refuse_occupied(directory)
+        if directory.version == 1:
+            if "cpuset" in directory.controllers:
+                values = {setting.file: setting.value for setting in settings if setting.controller == "cpuset"}
+                v1.fill_cpuset(path, directory.mount, values)
+            return
+        if self.directories[0] is directory:
+            v2.enable(path, directory.mount, directory.controllers)
+        v2.make_joinable(path)
+
+    def _refuse_frozen(self) -> None:
+        """StepError when a process that enters would not run, be it because a cgroup above is frozen."""
+        freezer = self._freezer
+        if freezer is not None and (v1.is_held if freezer.version == 1 else v2.is_held)(freezer.path):
+            raise StepError(
+                "create cgroup " + freezer.path,
+                errno.EBUSY,
+                filename=freezer.path,
+                origin=POINTER,
+                detail="container's cgroup unexpectedly frozen",
+            )
+
+    def _make_path(self, path: str) -> bool:
+        """Make the directory *path* and its parents; false when it was there already."""
+        while True:
+            try:
+                os.mkdir(path, 0o755)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:
+                # Round again when somebody who removes empty parents, as we do, was faster.
+                self._make_path(path.rpartition("/")[0])
+            else:
+                self.made.append(path)
+                return True
+
+    def _skip(self, directory: Directory, error: OSError) -> None:
+        self.directories = tuple([other for other in self.directories if other is not directory])
+        self.skipped.append((directory.controllers, errno_text(error.errno or 0)))
+
+    def _refuse_skipped(self, settings: Sequence[Setting]) -> None:
+        """StepError when one of *settings* is for a hierarchy that `create` had to skip."""
+        for setting in settings:
+            for controllers, reason in self.skipped:
+                if setting.controller in controllers and not setting.optional:
+                    needs = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
+                    raise StepError(
+                        f"set {setting.file}",
+                        errno.EACCES,
+                        filename=setting.file,
+                        origin=setting.pointer,
+                        detail=f"{needs}: {reason}",
+                    )
+
+    def _remove_made(self) -> None:
+        """Remove what `create` made and nobody uses, the last first."""
+        while self.made:
+            try:
+                os.rmdir(self.made.pop())
+            except OSError:
+                continue
+
+
+def _clean(path: str) -> str:
+    """*path* without empty components and ".", relative; "" when nothing remains or it has ".." in it."""
+    components = [component for component in path.split("/") if component not in ("", ".")]
+    return "" if ".." in components else "/".join(components)
+
+
+def _refuse_occupied(directory: Directory) -> None:
+    """StepError when the cgroup *directory*, which was there before us, has processes."""
+    count = len(pids_below(directory.path))
+    if count:
+        raise StepError(
+            "create cgroup " + directory.path,
+            errno.EBUSY,
+            filename=directory.path,
+            origin=POINTER,
+            detail=f"container's cgroup is not empty: {count} process(es) found",
+        )
+
+
+def _signal_frozen(freezer: Directory, signal: int) -> None:
+    """Send *signal* to every process below *freezer*, frozen meanwhile so that none escapes by fork. OSError."""
+    version = v1 if freezer.version == 1 else v2
+    paused = version.is_frozen(freezer.path)
+    frozen = paused or version.freeze(freezer.path, FREEZE_DEADLINE_SEC)
+    try:
+        signal_all(freezer.path, signal, frozen=frozen)
+    finally:
+        if frozen and not (paused and signal != SIGKILL):
+            version.thaw(freezer.path)
+
+
+def _remove(directory: Directory, deadline: float) -> None:
+    """Remove the cgroup *directory* and all below it, when its processes are gone. StepError at *deadline*."""
+    delay_sec = 0.0005
+    while True:
+        try:
+            os.rmdir(directory.path)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise _failed("remove cgroup " + directory.path, error, directory.path) from error
+        try:
+            _remove_below(directory.path)
+            if directory.version == 2:
+                empty = v2.wait_event(directory.path, "populated 0", deadline)
+            else:
+                empty = wait_gone(pids_below(directory.path), deadline)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise _failed("remove cgroup " + directory.path, error, directory.path) from error
+        if not empty or time.monotonic() >= deadline:
+            raise StepError(
+                "remove cgroup " + directory.path,
+                errno.EBUSY,
+                filename=directory.path,
+                detail=f"processes in it: {pids_below(directory.path)}",
+            )
+        # The kernel lets go of a cgroup a little after the last process of it has ended, and tells nobody.
+        time.sleep(delay_sec)
+        delay_sec = min(delay_sec * 2, 0.05)
+
+
+def _remove_below(path: str) -> None:
+    """Remove the cgroups below *path*, all those that have no processes. OSError."""
+    top_fd = os.open(path, OPEN_DIRECTORY)
+    try:
+        for parent_fd, name in below(top_fd):
+            try:
+                os.rmdir(name, dir_fd=parent_fd)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+    finally:
+        os.close(top_fd)
+
+
+def _failed(step: str, error: OSError, path: str | None) -> StepError:
+    return StepError(step, error.errno or 0, filename=path)
