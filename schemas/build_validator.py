@@ -3,13 +3,13 @@
     python schemas/build_validator.py ocirt/config/_validator.py
 
 What comes out answers one question, "does this document match?", in some ten microseconds, and imports nothing. It does
-not say why not: ``ocirt/config/report.py`` does, with jsonschema, when the answer was no. A property test keeps the two in
-agreement.
+not say why not: ``ocirt/config/report.py`` does, with jsonschema, when the answer was no. A property test keeps the two
+in agreement.
 
-This is a compiler of our own for the part of JSON Schema that our schemas use, and not fastjsonschema: the code that one
-writes imports ``re`` and ``decimal``, builds an error text at every branch and takes 1.2 ms to import, a tenth of what a whole
-``ocirt run`` may take. A keyword that is not in ``_KEYWORDS`` stops the build; so does a regular expression that cannot be
-matched greedily from left to right.
+This is a compiler of our own for the part of JSON Schema that our schemas use, and not fastjsonschema: the code that
+one writes imports ``re`` and ``decimal``, builds an error text at every branch and takes 1.2 ms to import, a tenth of
+what a whole ``ocirt run`` may take. A keyword that is not in ``_KEYWORDS`` stops the build; so does a regular
+expression that cannot be matched greedily from left to right.
 
 Numbers: an integer is what Go's decoder accepts for one, so neither ``1.0`` nor ``true``.
 """
@@ -36,13 +36,19 @@ _HEADER = '''\
 Runtime specification {version}. Made by schemas/build_validator.py, which says how and why.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 SPEC_VERSION = {version!r}
 
 #: The schema itself, for the report of errors.
 SCHEMA_JSON = {schema!r}
 
 
-def _matches(text, segments):
+def _matches(text: str, segments: tuple[Any, ...]) -> bool:
     """Whether *text* is, from its first character to its last, what *segments* describe, matched greedily.
 
     A segment is a literal string, or (characters, negated, least count, greatest count or None).
@@ -98,7 +104,8 @@ def _overlap(one: tuple[str, bool], other: tuple[str, bool]) -> bool:
 
 
 def parse_pattern(pattern: str) -> tuple[Any, ...]:
-    """The segments, as ``_matches`` takes them, of a regular expression ``^...$`` made of literals and character classes.
+    """The segments, as ``_matches`` takes them, of a regular expression ``^...$`` made of literals and character
+    classes.
 
     Raises SchemaError for anything else, and where a greedy match could take what a later part needs.
     """
@@ -193,7 +200,7 @@ class _Compiler:
         if key not in self.names:
             body = self.object(schema) if schema["type"] == "object" else self.array(schema)
             name = f"_f{len(self.functions)}"
-            self.functions.append(f"def {name}(v):\n" + "".join(f"    {line}\n" for line in body))
+            self.functions.append(f"def {name}(v: object) -> bool:\n" + "".join(f"    {line}\n" for line in body))
             self.names[key] = name
         return self.names[key]
 

@@ -1,20 +1,19 @@
 """Bytes of config.json (or of an exec's process.json) to a validated dict.
 
-The way of a good document imports neither ``json`` nor ``re``: it goes through the C scanner of ``_json``, the compiled schema
-(``_validator``) and the rules (``rules``). Whatever is wrong ends as a ConfigError; only then ``report`` is imported,
-which finds all errors and their places in the text.
+The way of a good document imports neither ``json`` nor ``re``: it goes through the C scanner of ``_json``, the compiled
+schema (``_validator``) and the rules (``rules``). Whatever is wrong ends as a ConfigError; only then ``report`` is
+imported, which finds all errors and their places in the text.
 
-Two liberties are those of Go's decoder, with which every other runtime's users grew up: of a name that an object has twice the
-last one counts, and a member whose value is ``null`` counts as absent.
+Two liberties are those of Go's decoder, with which every other runtime's users grew up: of a name that an object has
+twice the last one counts, and a member whose value is ``null`` counts as absent.
 """
 
 from __future__ import annotations
 
 import os
+from _json import make_scanner
 from errno import EINVAL
 from stat import S_ISDIR, S_ISREG
-
-from _json import make_scanner
 
 from ..errors import ConfigError, StepError
 from ._validator import is_valid_config, is_valid_process, is_valid_resources
@@ -38,8 +37,8 @@ _BOM = b"\xef\xbb\xbf"
 class Bundle:
     """A bundle whose configuration is valid.
 
-    ``path`` is the absolute path of its directory without symbolic links, ``config`` the validated document, ``text`` config.json
-    as it was read.
+    ``path`` is the absolute path of its directory without symbolic links, ``config`` the validated document, ``text``
+    config.json as it was read.
     """
 
     __slots__ = ("config", "path", "text")
@@ -64,21 +63,21 @@ class _Dialect:
         raise ValueError(f"{name} is not a JSON value")
 
 
-_scan = make_scanner(_Dialect)
+_scan = make_scanner(_Dialect)  # type: ignore[arg-type]  # any object with these attributes will do
 
 
 def load_bundle(path: str) -> Bundle:
     """Read and validate the configuration of the bundle at *path*.
 
-    StepError when the directory or the file cannot be opened, ConfigError when there is no config.json, when it is no regular file,
-    larger than ``MAX_BYTES``, or not valid.
+    StepError when the directory or the file cannot be opened, ConfigError when there is no config.json, when it is no
+    regular file, larger than ``MAX_BYTES``, or not valid.
     """
     try:
         bundle_fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise StepError(f"change to the bundle directory {path}", error.errno or EINVAL, filename=path) from None
     except ValueError:
-        raise StepError(f"change to the bundle directory {ascii(path)}", EINVAL, filename=path) from None
+        raise StepError(f"change to the bundle directory {path!a}", EINVAL, filename=path) from None
     try:
         text = _read("config.json", bundle_fd, pipes=False)
     finally:
@@ -113,8 +112,8 @@ def load_resources(path: str) -> Resources:
 def validate_config(config: object, *, filename: str = "config.json", text: bytes | None = None) -> None:
     """Raise ConfigError unless *config*, as a JSON parser gives it, is a configuration that the spec allows.
 
-    The error is the first one found, further ones are its ``others``. Lines and columns need *text*, from which *config*
-    was parsed. A ``None`` anywhere is an error here: the functions that read files have dropped them.
+    The error is the first one found, further ones are its ``others``. Lines and columns need *text*, from which
+    *config* was parsed. A ``None`` anywhere is an error here: the functions that read files have dropped them.
     """
     _validate(config, "config", is_valid_config, broken_config_rules, filename, text)
 
@@ -151,11 +150,13 @@ def _validate(
 def parse_json(text: bytes, filename: str) -> object:
     """The value of the JSON document *text* (RFC 8259), in Python's types.
 
-    ConfigError, with line and column where there is one place to show, for text that is not UTF-8, has a byte order mark, is no
-    JSON, nests too deeply, or has half of a surrogate pair in a string.
+    ConfigError, with line and column where there is one place to show, for text that is not UTF-8, has a byte order
+    mark, is no JSON, nests too deeply, or has half of a surrogate pair in a string.
     """
     if text.startswith(_BOM):
-        raise ConfigError("begins with a byte order mark: wanted UTF-8 without one", filename=filename, line=1, column=1)
+        raise ConfigError(
+            "begins with a byte order mark: wanted UTF-8 without one", filename=filename, line=1, column=1
+        )
     try:
         document = text.decode()
     except UnicodeDecodeError as error:
@@ -163,7 +164,7 @@ def parse_json(text: bytes, filename: str) -> object:
         raise _error_at("is not UTF-8", before, error.start, filename) from None
     start = len(document) - len(document.lstrip(_BLANKS))
     try:
-        value, end = _scan(document, start)
+        value, end = _scan_once(document, start)
     except StopIteration as error:
         found = "the end of the file" if error.value >= len(document) else ascii(document[error.value])
         raise _error_at(f"is not JSON: wanted a value, found {found}", document, error.value, filename) from None
@@ -174,11 +175,22 @@ def parse_json(text: bytes, filename: str) -> object:
     rest = document[end:].lstrip(_BLANKS)
     if rest:
         at = len(document) - len(rest)
-        message = f"is not JSON: wanted the end of the file, found {ascii(rest[0])}"
+        message = f"is not JSON: wanted the end of the file, found {rest[0]!a}"
         raise _error_at(message, document, at, filename)
     if b"\\ud" in text or b"\\uD" in text:
         _refuse_lone_surrogates(value, filename, text)
     return value
+
+
+def _scan_once(document: str, start: int) -> tuple[object, int]:
+    try:
+        return _scan(document, start)
+    except SystemError:
+        # The scanner of CPython 3.11 takes its exception from json.decoder only when that is imported already, and
+        # returns NULL without one when it is not.
+        import json.decoder  # noqa: F401
+
+        return _scan(document, start)
 
 
 def _scan_error(error: ValueError, document: str, filename: str) -> ConfigError:
@@ -206,7 +218,7 @@ def _error_at(message: str, document: str, position: int, filename: str) -> Conf
 
 def _refuse_lone_surrogates(value: object, filename: str, text: bytes) -> None:
     """Such a string cannot be encoded as UTF-8, so no system call could take it."""
-    from .rules import strings_of
+    from .words import strings_of
 
     findings: list[Finding] = []
     for pointer, string in strings_of(value):
@@ -243,7 +255,7 @@ def _read(path: str, dir_fd: int | None, *, pipes: bool) -> bytes:
     except OSError as error:
         raise StepError(f"open {path}", error.errno or EINVAL, filename=path) from None
     except ValueError:
-        raise StepError(f"open {ascii(path)}", EINVAL, filename=path) from None
+        raise StepError(f"open {path!a}", EINVAL, filename=path) from None
     try:
         mode = os.fstat(fd).st_mode
         if S_ISDIR(mode) or not (pipes or S_ISREG(mode)):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from json.decoder import JSONDecoder, scanstring
+from importlib import import_module
+from json.decoder import JSONDecoder
 from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import ConfigError, InternalError
@@ -16,12 +17,13 @@ from ._validator import SCHEMA_JSON
 from .words import shown, token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from jsonschema import ValidationError
-
     from .rules import Finding
+
+    #: jsonschema.ValidationError; the package has no types of its own.
+    ValidationError = Any
 
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _KINDS = {
@@ -44,7 +46,9 @@ def raise_findings(findings: list[Finding], filename: str, text: bytes | None) -
         placed.append(((line or 0, column or 0), pointer, message, sentence))
     placed.sort(key=lambda finding: finding[0])
     errors = [
-        ConfigError(message, pointer=pointer, filename=filename, line=line or None, column=column or None, rule=sentence)
+        ConfigError(
+            message, pointer=pointer, filename=filename, line=line or None, column=column or None, rule=sentence
+        )
         for (line, column), pointer, message, sentence in placed
     ]
     errors[0].others = tuple(errors[1:])
@@ -52,37 +56,43 @@ def raise_findings(findings: list[Finding], filename: str, text: bytes | None) -
 
 
 def raise_schema_errors(document: object, part: str, filename: str, text: bytes | None) -> NoReturn:
-    """Raise the ConfigError for everything in *document* that does not match the schema of *part* (config, process, resources)."""
+    """Raise the ConfigError for everything in *document* that does not match the schema of *part*.
+
+    *part* is "config", "process" or "resources".
+    """
     try:
         errors = list(schema_errors(document, part))
     except ImportError as error:
-        message = f"does not match the schema of {part}; what is wrong cannot be said, as {error.name} cannot be imported"
+        message = (
+            f"does not match the schema of {part}; what is wrong cannot be said, as {error.name} cannot be imported"
+        )
         raise ConfigError(message, filename=filename) from None
-    findings = [(_pointer(error.absolute_path), _message(error), None) for error in _without_followers(errors)]
+    findings: list[Finding] = [
+        (_pointer(error.absolute_path), _message(error), None) for error in _without_followers(errors)
+    ]
     if not findings:
         raise InternalError(f"the compiled schema refuses {filename} and jsonschema does not")
     raise_findings(findings, filename, text)
 
 
-def schema_errors(document: object, part: str) -> Iterable[ValidationError]:
+def schema_errors(document: object, part: str) -> Iterator[ValidationError]:
     """What jsonschema has to say, with integers and anchors as the compiled validator has them."""
-    from jsonschema import Draft7Validator, ValidationError
-    from jsonschema.validators import extend
+    jsonschema: Any = import_module("jsonschema")
 
-    def pattern(_: object, expression: str, instance: object, schema: object) -> Iterable[ValidationError]:
+    def pattern(_: object, expression: str, instance: object, schema: object) -> Iterator[ValidationError]:
         # Python's $ also matches before a final newline, which ECMA 262's does not.
         if isinstance(instance, str) and not re.search(expression.removesuffix("$") + r"\Z", instance):
-            yield ValidationError(f"{instance!r} does not match {expression!r}")
+            yield jsonschema.ValidationError(f"{instance!r} does not match {expression!r}")
 
-    checker = Draft7Validator.TYPE_CHECKER.redefine_many(
+    checker = jsonschema.Draft7Validator.TYPE_CHECKER.redefine_many(
         {name: _exactly(kind) for name, kind in _PYTHON_TYPES.items()}
         | {"number": lambda _, instance: type(instance) in (int, float)}
     )
     schema = json.loads(SCHEMA_JSON)
     if part in _PARTS:
         schema = {"$ref": _PARTS[part], "definitions": schema["definitions"]}
-    validator = extend(Draft7Validator, {"pattern": pattern}, type_checker=checker)
-    return validator(schema).iter_errors(document)
+    validator = jsonschema.validators.extend(jsonschema.Draft7Validator, {"pattern": pattern}, type_checker=checker)
+    yield from validator(schema).iter_errors(document)
 
 
 def _exactly(kind: type) -> Any:
@@ -100,7 +110,7 @@ def _pointer(path: Iterable[str | int]) -> str:
 
 
 def _message(error: ValidationError) -> str:
-    schema: dict[str, Any] = error.schema  # type: ignore[assignment]  # no schema of ours is a bare true or false
+    schema: dict[str, Any] = error.schema
     keyword, limit = error.validator, error.validator_value
     found = shown(error.instance)
     if keyword == "required":
@@ -143,7 +153,8 @@ def place_of(document: str, pointer: str) -> tuple[int | None, int | None]:
 
 
 def _skip(document: str, position: int) -> int:
-    return _BLANKS.match(document, position).end()  # type: ignore[union-attr]  # matches the empty string at least
+    match = _BLANKS.match(document, position)
+    return match.end() if match else position
 
 
 def _member(document: str, position: int, name: str, decoder: JSONDecoder) -> tuple[int, int] | None:
@@ -157,7 +168,7 @@ def _member(document: str, position: int, name: str, decoder: JSONDecoder) -> tu
     while document[position] not in "}]":
         start, key = position, str(index)
         if opening == "{":
-            key, position = scanstring(document, position + 1)
+            key, position = decoder.raw_decode(document, position)
             position = _skip(document, _skip(document, position) + 1)
         if key == name:
             found = start, position

@@ -6,12 +6,14 @@ violation; ``CONFIG_RULES``, ``PROCESS_RULES`` and ``RESOURCES_RULES`` list them
 
 Not rules, on purpose:
 
-* A capability that nobody knows is a warning: "Any value which cannot be mapped to a relevant kernel interface, or cannot be
-  granted otherwise MUST be logged as a warning by the runtime" (config.md#linux-process, since 1.1; in 1.0 it was an error, and
-  runtime-tools' process_capabilities_fail still wants one). See ``warnings``.
-* A relative mount destination is a warning: "it MAY be a relative path, in which case it MUST be interpreted as relative to
-  "/"" (config.md#mounts).
-* A joined user namespace beside mappings: engines send both. Whoever opens the namespace compares its mappings with these.
+* A capability that nobody knows is a warning: "Any value which cannot be mapped to a relevant kernel interface, or
+  cannot be granted otherwise MUST be logged as a warning by the runtime" (config.md#linux-process, since 1.1; in 1.0 it
+  was an error, and runtime-tools' process_capabilities_fail still wants one). See
+  ``config_warnings``.
+* A relative mount destination is a warning: "it MAY be a relative path, in which case it MUST be interpreted as
+  relative to "/"" (config.md#mounts).
+* A joined user namespace beside mappings: engines send both. Whoever opens the namespace compares its mappings with
+  these.
 * An unknown property: "MUST otherwise ignore them" (config.md#extensibility).
 """
 
@@ -80,7 +82,8 @@ PATH_BYTES = 4095
 #: What sethostname(2) and setdomainname(2) take (__NEW_UTS_LEN).
 UTS_NAME_BYTES = 64
 
-#: Mount points below /proc that lxcfs and checkpointing need; everything else there could deceive the runtime or the program.
+#: Mount points below /proc that lxcfs and checkpointing need; everything else there could deceive the runtime or the
+#: program.
 PROC_MOUNTS = frozenset(
     (
         "/proc/cpuinfo",
@@ -98,7 +101,7 @@ PROC_MOUNTS = frozenset(
 
 
 def is_bind(mount: dict[str, Any]) -> bool:
-    """Whether *mount* is a bind mount: "if it has either `bind` or `rbind` in the options"; engines also say it by the type."""
+    """Whether *mount* has "either `bind` or `rbind` in the options"; engines also say it by the type."""
     options = mount.get("options", ())
     return "bind" in options or "rbind" in options or mount.get("type") == "bind"
 
@@ -201,8 +204,8 @@ def id_mapped_mounts_have_mappings(config: dict[str, Any]) -> Violations:
         if ("idmap" in options or "ridmap" in options) and not mount.get("uidMappings"):
             namespaces = config.get("linux", {}).get("namespaces", ())
             if not any(namespace["type"] == "user" for namespace in namespaces):
-                message = "id-mapped mounts must have both uid and gid mappings specified, or a user namespace to take them from"
-                yield f"/mounts/{index}", message
+                message = "id-mapped mounts must have both uid and gid mappings specified, or a user namespace of which"
+                yield f"/mounts/{index}", f"{message} to take them"
 
 
 def hooks_are_absolute(config: dict[str, Any]) -> Violations:
@@ -254,11 +257,17 @@ def paths_are_short_enough(config: dict[str, Any]) -> Violations:
 PROCESS_RULES: tuple[Rule, ...] = (
     (args_are_given, "at least one entry is REQUIRED"),
     (cwd_is_absolute, "This value MUST be an absolute path."),
-    (environment_has_names, 'with the same semantics as IEEE Std 1003.1-2008\'s `environ`.'),
+    (environment_has_names, "with the same semantics as IEEE Std 1003.1-2008's `environ`."),
     (user_ids_are_ids, VALID_VALUES),
     (console_size_fits, VALID_VALUES),
-    (rlimits_are_known, "The runtime MUST generate an error for any values which cannot be mapped to a relevant kernel interface."),
-    (rlimits_are_unique, "If `rlimits` contains duplicated entries with same `type`, the runtime MUST generate an error."),
+    (
+        rlimits_are_known,
+        "The runtime MUST generate an error for any values which cannot be mapped to a relevant kernel interface.",
+    ),
+    (
+        rlimits_are_unique,
+        "If `rlimits` contains duplicated entries with same `type`, the runtime MUST generate an error.",
+    ),
     (rlimits_are_ordered, "the ceiling for the soft limit"),
     (oom_score_adj_is_in_range, "If `oomScoreAdj` is set, the runtime MUST set `oom_score_adj` to the given value."),
     (scheduler_fits_its_policy, VALID_VALUES),
@@ -284,15 +293,19 @@ CONFIG_RULES: tuple[Rule, ...] = (
     (root_is_given, "On all other platforms, this field is REQUIRED."),
     (uts_names_need_a_uts_namespace, "the container UTS namespace may be the runtime UTS namespace"),
     (uts_names_fit, VALID_VALUES),
-    (mount_destinations_are_given, "`destination` (string, REQUIRED) Destination of mount point: path inside container."),
+    (
+        mount_destinations_are_given,
+        "`destination` (string, REQUIRED) Destination of mount point: path inside container.",
+    ),
     (mounts_leave_proc_alone, VALID_VALUES),
     (mount_id_mappings_come_in_pairs, "If specified, it MUST be specified along with `gidMappings`."),
     (
         id_mapped_mounts_have_mappings,
-        "If there are no `uidMappings` and `gidMappings` specified and the container isn't using user namespaces, an error MUST be returned.",
+        "If there are no `uidMappings` and `gidMappings` specified and the container isn't using user namespaces, "
+        "an error MUST be returned.",
     ),
     (hooks_are_absolute, "`path` MUST be absolute."),
-    (hook_environment_has_names, 'with the same semantics as IEEE Std 1003.1-2008\'s `environ`.'),
+    (hook_environment_has_names, "with the same semantics as IEEE Std 1003.1-2008's `environ`."),
     (annotation_keys_are_given, "Keys MUST NOT be an empty string."),
     (paths_are_short_enough, VALID_VALUES),
     (
@@ -307,7 +320,8 @@ CONFIG_RULES: tuple[Rule, ...] = (
     (devices_are_complete, "`major, minor` (int64, REQUIRED unless `type` is `p`)"),
     (
         devices_have_one_meaning_per_path,
-        "If a file already exists at `path` that does not match the requested device, the runtime MUST generate an error.",
+        "If a file already exists at `path` that does not match the requested device, "
+        "the runtime MUST generate an error.",
     ),
     (net_devices_need_a_network_namespace, "A set of network devices that MUST be made available in the container."),
     (
@@ -316,12 +330,16 @@ CONFIG_RULES: tuple[Rule, ...] = (
     ),
     (
         cgroups_path_stays_below,
-        "Runtimes MAY consider certain `cgroupsPath` values to be invalid, and MUST generate an error if this is the case.",
+        "Runtimes MAY consider certain `cgroupsPath` values to be invalid, "
+        "and MUST generate an error if this is the case.",
     ),
     (sysctls_belong_to_the_container, "allows kernel parameters to be modified at runtime for the container"),
     (masked_and_readonly_paths_are_absolute, "The values MUST be absolute paths in the container namespace."),
     (masked_and_readonly_paths_need_a_mount_namespace, "will mask over the provided paths inside the container"),
-    (seccomp_errno_fits_its_action, "When the action doesn't support an errno, the runtime MUST print and error and fail."),
+    (
+        seccomp_errno_fits_its_action,
+        "When the action doesn't support an errno, the runtime MUST print and error and fail.",
+    ),
     (seccomp_listener_is_complete, "This field MUST NOT be set if `listenerPath` is not set."),
     (seccomp_arguments_exist, VALID_VALUES),
     (intel_rdt_names_are_plain, "The value MUST NOT contain newlines."),
@@ -347,7 +365,9 @@ def _nul_characters(document: dict[str, Any], text: bytes | None, findings: list
         if name != "annotations":
             for pointer, string in strings_of(member, f"/{token(name)}"):
                 if "\0" in string:
-                    findings.append((pointer, f"wanted a string without NUL characters, found {shown(string)}", VALID_VALUES))
+                    findings.append(
+                        (pointer, f"wanted a string without NUL characters, found {shown(string)}", VALID_VALUES)
+                    )
 
 
 def broken_config_rules(config: dict[str, Any], text: bytes | None = None) -> list[Finding]:
@@ -386,7 +406,9 @@ def process_warnings(process: dict[str, Any]) -> list[str]:
     if not capabilities:
         return []
     sentences = []
-    sets = {name: capabilities.get(name, ()) for name in ("bounding", "effective", "inheritable", "permitted", "ambient")}
+    sets = {
+        name: capabilities.get(name, ()) for name in ("bounding", "effective", "inheritable", "permitted", "ambient")
+    }
     unknown = sorted({word for words in sets.values() for word in words if word not in CAPABILITIES})
     if unknown:
         sentences.append(f"ignoring unknown capabilities: {', '.join(unknown)}")

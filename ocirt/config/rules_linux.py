@@ -1,6 +1,7 @@
 """Rules of ``linux`` and of ``linux.resources``. See ``rules`` for the list and the sentences.
 
-Rules of ``linux`` take the whole configuration; those of ``resources`` take that object alone, and their pointers begin there.
+Rules of ``linux`` take the whole configuration; those of ``resources`` take that object alone, and their pointers begin
+there.
 """
 
 from __future__ import annotations
@@ -78,10 +79,14 @@ def _unusable_mappings(mappings: list[dict[str, int]]) -> Violations:
             yield f"/{index}/size", "wanted at least one id, found 0"
         for name in ("containerID", "hostID"):
             if mapping[name] + mapping["size"] > 0xFFFFFFFF:
-                yield f"/{index}", f"wanted ids below 4294967295, found {mapping['size']} of them from {name} {mapping[name]}"
+                yield (
+                    f"/{index}",
+                    f"wanted ids below 4294967295, found {mapping['size']} of them from {name} {mapping[name]}",
+                )
     for name in ("containerID", "hostID"):
         order = sorted(range(len(mappings)), key=lambda index: mappings[index][name])
-        for before, index in zip(order, order[1:], strict=False):
+        for place, index in enumerate(order[1:]):
+            before = order[place]
             if mappings[before][name] + mappings[before]["size"] > mappings[index][name]:
                 yield f"/{index}/{name}", f"wanted mappings that do not overlap, found ids that entry {before} maps too"
 
@@ -134,7 +139,10 @@ def devices_have_one_meaning_per_path(config: dict[str, Any]) -> Violations:
         kind = "c" if device["type"] == "u" else device["type"]
         meaning = (kind,) if kind == "p" else (kind, device.get("major"), device.get("minor"))
         if seen.setdefault(device["path"], meaning) != meaning:
-            yield f"/linux/devices/{index}/path", f"wanted one device at each path, found another at {shown(device['path'])}"
+            yield (
+                f"/linux/devices/{index}/path",
+                f"wanted one device at each path, found another at {shown(device['path'])}",
+            )
 
 
 def net_devices_need_a_network_namespace(config: dict[str, Any]) -> Violations:
@@ -169,8 +177,8 @@ def cgroups_path_stays_below(config: dict[str, Any]) -> Violations:
 def sysctl_parts(key: str) -> list[str]:
     """The components below /proc/sys of the kernel parameter *key*.
 
-    The first separator decides (sysctl(8)): after a dot, dots separate and a slash stands for a dot within a name; after a
-    slash, slashes separate and dots are plain.
+    The first separator decides (sysctl(8)): after a dot, dots separate and a slash stands for a dot within a name;
+    after a slash, slashes separate and dots are plain.
     """
     dot, slash = key.find("."), key.find("/")
     if slash >= 0 and (dot < 0 or slash < dot):
@@ -321,7 +329,10 @@ def memory_limits_are_ordered(resources: dict[str, Any]) -> Violations:
     limit, swap = memory.get("limit", 0), memory.get("swap", 0)
     # 0 is what engines write for "not set".
     if 0 < swap < limit:
-        yield "/memory/swap", f"wanted at least the memory limit {limit}, as it counts memory and swap together, found {swap}"
+        yield (
+            "/memory/swap",
+            f"wanted at least the memory limit {limit}, as it counts memory and swap together, found {swap}",
+        )
     elif limit == -1 and swap > 0:
         yield "/memory/swap", f"wanted -1, as memory is unlimited and counts too, found {swap}"
 

@@ -96,7 +96,10 @@ def scheduler_fits_its_policy(process: dict[str, Any]) -> Violations:
         if not 1 <= priority <= 99:
             yield "/scheduler/priority", f"wanted a number from 1 to 99 with {policy}, found {priority}"
     elif priority:
-        yield "/scheduler/priority", f"scheduler.priority can only be specified for SCHED_FIFO or SCHED_RR, found {policy}"
+        yield (
+            "/scheduler/priority",
+            f"scheduler.priority can only be specified for SCHED_FIFO or SCHED_RR, found {policy}",
+        )
     if policy != "SCHED_DEADLINE":
         for name in ("runtime", "deadline", "period"):
             if scheduler.get(name):

@@ -91,7 +91,7 @@ def shown(value: object) -> str:
 
 
 def strings_of(value: object, pointer: str = "") -> Iterator[tuple[str, str]]:
-    """Every string of a JSON value, the names of members included, with its pointer; nested values in no promised order."""
+    """Every string of a JSON value, the names of members included, with its pointer, in no promised order."""
     pending: list[tuple[str, object]] = [(pointer, value)]
     while pending:
         pointer, value = pending.pop()
@@ -107,7 +107,8 @@ def strings_of(value: object, pointer: str = "") -> Iterator[tuple[str, str]]:
 
 
 def parse_list(text: str, greatest: int) -> list[tuple[int, int]]:
-    """The ranges, (first, last), of a list of CPUs or memory nodes like ``0-3,7``; blanks and empty entries are allowed.
+    """The ranges, (first, last), of a list of CPUs or memory nodes like ``0-3,7``; blanks and empty entries are
+    allowed.
 
     ValueError, with words for the user, for anything else, for a range that runs backwards, and above *greatest*.
     """
