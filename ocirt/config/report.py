@@ -105,6 +105,13 @@ def _without_followers(errors: list[ValidationError]) -> list[ValidationError]:
     return [error for error in errors if error.validator == "type" or tuple(error.absolute_path) not in mistyped]
 
 
+def _definition(schema: dict[str, Any]) -> dict[str, Any]:
+    """*schema*, or what it refers to."""
+    reference: str = schema.get("$ref", "")
+    definitions: dict[str, dict[str, Any]] = json.loads(SCHEMA_JSON)["definitions"]
+    return definitions[reference.removeprefix("#/definitions/")] if reference else schema
+
+
 def _pointer(path: Iterable[str | int]) -> str:
     return "".join("/" + token(str(step)) for step in path)
 
@@ -115,7 +122,7 @@ def _message(error: ValidationError) -> str:
     found = shown(error.instance)
     if keyword == "required":
         missing = error.message.split("'")[1]
-        schema = schema["properties"][missing]
+        schema = _definition(schema["properties"][missing])
         text = f'wanted the property "{missing}", found none'
     elif keyword == "type":
         text = f"wanted {_KINDS[limit]}, found {found}"
