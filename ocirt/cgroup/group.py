@@ -134,6 +134,19 @@ class Cgroup:
             self._refuse_skipped(settings)
         write_settings(settings, self.directories)
 
+    def delegate(self, uid: int) -> None:
+        """Give the v2 cgroup to the host's *uid*, so that the container can divide it. StepError.
+
+        Outside v2 mode nothing happens: "cgroup delegation is not secure in cgroups v1"
+        (config-linux.md#cgroup-ownership).
+        """
+        directory = self._v2
+        if directory is not None and directory is self.directories[0]:
+            try:
+                v2.delegate(directory.path, uid)
+            except OSError as error:
+                raise _failed(f"give cgroup {directory.path} to uid {uid}", error, directory.path) from error
+
     def delete(self) -> None:
         """Remove the directories that `create` made, with all cgroups below the container's.
 

@@ -77,12 +77,18 @@ def detect(mountinfo: str | None = None, own: str | None = None, controllers: st
     """The layout of this host, or that of the given texts.
 
     *mountinfo* and *own* are the contents of /proc/self/mountinfo and /proc/self/cgroup, *controllers* that of
-    cgroup.controllers at the mount point of cgroup2. Each one that is None is read. OSError when that fails.
+    cgroup.controllers at the mount point of cgroup2. Each one that is None is read. OSError when that fails; a
+    kernel without cgroups has no /proc/self/cgroup, and gives the mode "none".
     """
+    if own is None:
+        try:
+            own = _read("/proc/self/cgroup")
+        except FileNotFoundError:
+            return Layout("none")
     v1_mounts, v2 = _cgroup_mounts(_read("/proc/self/mountinfo") if mountinfo is None else mountinfo)
     hierarchies = []
     v2_own = "/"
-    for line in reversed((_read("/proc/self/cgroup") if own is None else own).splitlines()):
+    for line in reversed(own.splitlines()):
         # hierarchy-ID:controller-list:cgroup-path, of which only the path may have a colon in it (cgroups(7))
         _, names, path = line.split(":", 2)
         if not names:

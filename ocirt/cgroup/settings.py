@@ -89,11 +89,10 @@ class _Writer:
             return
         if setting.usage is not None:
             _refuse_below_usage(directory, setting)
-        before = _previous(os.fsdecode(os.pread(self.fd, 16384, 0)), setting) if readable else None
+        if readable:
+            self.before.append((self.path, _previous(os.fsdecode(os.pread(self.fd, 16384, 0)), setting)))
         for line in setting.value.split("\n"):
             os.write(self.fd, os.fsencode(line))
-        if before is not None:
-            self.before.append((self.path, before))
 
     def failure(self, setting: Setting, error: OSError) -> StepError:
         """The error that says that *setting* could not be written."""

@@ -58,6 +58,23 @@ def make_joinable(path: str) -> None:
         write(type_path, "threaded")
 
 
+def delegate(path: str, uid: int) -> None:
+    """Give the cgroup *path* to *uid*, with the files that the kernel names for that (cgroups(7), "Delegation").
+
+    config-linux.md#cgroup-ownership: no other file, or the container could lift its own limits. OSError.
+    """
+    try:
+        names = read("/sys/kernel/cgroup/delegate").split()
+    except FileNotFoundError:
+        names = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+    os.chown(path, uid, -1, follow_symlinks=False)
+    for name in names:
+        try:
+            os.chown(f"{path}/{name}", uid, -1, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+
+
 def freeze(path: str, deadline_sec: float) -> bool:
     """Freeze the cgroup *path*; true when it is frozen at return. It is thawed again when the deadline passes first."""
     write(path + "/cgroup.freeze", "1")
