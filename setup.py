@@ -108,10 +108,11 @@ class BuildPackage(build_py):
 
     def build_validator(self, module: Path) -> None:
         spec = importlib.util.spec_from_file_location("build_validator", ROOT / "schemas/build_validator.py")
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         builder = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(builder)
-        builder.build(module)
+        builder.build(str(module))
 
     def copy_schemas(self, directory: Path) -> None:
         directory.mkdir(exist_ok=True)
@@ -158,8 +159,10 @@ class BuildCommand(build_scripts):
         compile_program([*flags, include, *recorded, "-o", str(program), "csrc/launcher.c", *link])
 
     def record(self) -> dict[str, str]:
-        """The facts about the building interpreter that the launcher needs; no path of a build environment is among them."""
+        """What the launcher needs to know of the building interpreter. No path of a build environment is among it."""
         stdlib = Path(sysconfig.get_path("stdlib"))
+        build_package = self.distribution.get_command_obj("build_py")
+        assert isinstance(build_package, BuildPackage)
         return {
             "PREFIX": sys.base_prefix,
             "STDLIB": str(stdlib),
@@ -167,7 +170,7 @@ class BuildCommand(build_scripts):
             "LIBPYTHON": self.libpython(),
             "EXECUTABLE": os.path.realpath(getattr(sys, "_base_executable", sys.executable)),
             "SITES": ":".join(site.getsitepackages([sys.base_prefix])),
-            "SOURCE": str(ROOT) if self.distribution.get_command_obj("build_py").editable_mode else "",
+            "SOURCE": str(ROOT) if build_package.editable_mode else "",
         }
 
     def libpython(self) -> str:

@@ -1,8 +1,8 @@
 """Python values to JSON text (RFC 8259) without the ``json`` package, which costs 10 ms to import.
 
-The text is what ``json.dumps(value, ensure_ascii=False)`` gives, in one line without blanks or indented. A surrogate that
-stands alone (a byte of a path that is not UTF-8, see ``os.fsdecode``) is written as an escape, so that the text can always
-be encoded as UTF-8. Nothing is read here, and nothing is imported.
+The text is what ``json.dumps(value, ensure_ascii=False)`` gives, in one line without blanks or indented. A surrogate
+that stands alone (a byte of a path that is not UTF-8, see ``os.fsdecode``) is written as an escape, so that the text
+can always be encoded as UTF-8. Nothing is read here, and nothing is imported.
 """
 
 from __future__ import annotations
