@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 
+from ocirt.config.words import shown
 from ocirt.errors import ConfigError, StepError, UnsupportedError
 from ocirt.seccomp import Filter
 
@@ -103,7 +104,7 @@ def compile_profile(profile: Mapping[str, Any]) -> Filter:
     program = stub(default, architectures, rules) + export(context)
     if len(program) > lib.BPF_MAXINSNS * ffi.sizeof("struct sock_filter"):
         count = len(program) // ffi.sizeof("struct sock_filter")
-        text = f"the profile compiles to {count} instructions, and the kernel takes at most {lib.BPF_MAXINSNS}"
+        text = f"wanted a profile of at most {lib.BPF_MAXINSNS} instructions, found one of {count}"
         raise ConfigError(text, pointer="/linux/seccomp")
     return Filter(program, flags, notify)
 
@@ -112,25 +113,25 @@ def action_value(owner: Mapping[str, Any], action: str, errno_ret: str, pointer:
     """The SECCOMP_RET_* with its data that the properties *action* and *errno_ret* of *owner* stand for."""
     word, data = owner.get(action), owner.get(errno_ret)
     if word not in ACTIONS:
-        raise unknown_word("action", word, ACTIONS, f"{pointer}/{action}")
+        raise unknown_word(word, ACTIONS, f"{pointer}/{action}")
     value = ACTIONS[word]
     limit = ERRNO_LIMITS.get(word)
     if limit is not None:
         data = errno.EPERM if data is None else data
         if data > limit:
-            raise ConfigError(f"{errno_ret} must be at most {limit}, not {data}", pointer=f"{pointer}/{errno_ret}")
+            raise ConfigError(f"wanted a number from 0 to {limit}, found {data}", pointer=f"{pointer}/{errno_ret}")
         return value | data
     if data is not None:
         raise ConfigError(
-            f"{errno_ret} cannot be given with {word}, which returns no errno",
+            f"wanted no errno with {word}, found {data}",
             pointer=f"{pointer}/{errno_ret}",
             rule="When the action doesn't support an errno, the runtime MUST print and error and fail.",
         )
     return value
 
 
-def unknown_word(what: str, word: object, known: Mapping[str, int] | Sequence[str], pointer: str) -> ConfigError:
-    return ConfigError(f"unknown {what} {word!r}, known are {', '.join(known)}", pointer=pointer)
+def unknown_word(word: object, known: Mapping[str, int] | Sequence[str], pointer: str) -> ConfigError:
+    return ConfigError(f"wanted one of {', '.join(known)}, found {shown(word)}", pointer=pointer)
 
 
 def flags_value(words: Sequence[str] | None, notify: bool) -> int:
@@ -144,9 +145,9 @@ def flags_value(words: Sequence[str] | None, notify: bool) -> int:
     for index, word in enumerate(words or ()):
         pointer = f"/linux/seccomp/flags/{index}"
         if word not in FLAGS:
-            raise unknown_word("seccomp flag", word, FLAGS, pointer)
+            raise unknown_word(word, FLAGS, pointer)
         if word == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" and not notify:
-            raise ConfigError(f"{word} needs a rule with the action SCMP_ACT_NOTIFY", pointer=pointer)
+            raise ConfigError(f"{word}: wanted a rule with SCMP_ACT_NOTIFY beside it, found none", pointer=pointer)
         if not flag_supported(word):
             raise UnsupportedError(word, "a newer kernel", pointer=pointer)
         if word != "SECCOMP_FILTER_FLAG_TSYNC":
@@ -173,13 +174,13 @@ def add_architectures(context: Any, words: Sequence[str]) -> list[int]:
     for index, word in enumerate(words):
         pointer = f"/linux/seccomp/architectures/{index}"
         if word not in ARCHITECTURES:
-            raise unknown_word("architecture", word, ARCHITECTURES, pointer)
+            raise unknown_word(word, ARCHITECTURES, pointer)
         token = architecture_token(word)
         if token == 0:
             raise UnsupportedError(word, f"a newer libseccomp than {library_version()}", pointer=pointer)
         result = lib.seccomp_arch_add(context, token)
         if result == -errno.EDOM:
-            raise ConfigError(f"{word} has another byte order than this machine", pointer=pointer)
+            raise ConfigError(f"wanted architectures of one byte order, found {word}", pointer=pointer)
         if result not in (0, -errno.EEXIST):
             raise StepError(f"add {word} to the seccomp filter", -result, origin=pointer)
         if token not in tokens:
@@ -188,7 +189,7 @@ def add_architectures(context: Any, words: Sequence[str]) -> list[int]:
 
 
 def syscall_number(token: int, name: str) -> int:
-    """The number of a system call: negative where the architecture has none of that name, __NR_SCMP_ERROR where none has."""
+    """The number of a system call: negative where the architecture does not have it, __NR_SCMP_ERROR where none has."""
     # A name that is no ASCII, or that C would read up to a NUL, is nobody's.
     return lib.seccomp_syscall_resolve_name_arch(token, name.encode("ascii", "replace").replace(b"\0", b"?"))
 
@@ -199,7 +200,9 @@ def add_rule(context: Any, rule: Mapping[str, Any], default: int, pointer: str) 
     alternatives = list(conditions(rule.get("args") or (), f"{pointer}/args"))
     for index, name in enumerate(rule["names"]):
         if name == "":
-            raise ConfigError("the name of a system call cannot be empty", pointer=f"{pointer}/names/{index}")
+            raise ConfigError(
+                "wanted the name of a system call, found an empty string", pointer=f"{pointer}/names/{index}"
+            )
         if name == "write" and action == lib.SECCOMP_RET_USER_NOTIF:
             # With the filter loaded init writes to the runtime that there is a listener. Were write(2) notified, init
             # would wait for the agent, and the agent for the runtime.
@@ -211,7 +214,7 @@ def add_rule(context: Any, rule: Mapping[str, Any], default: int, pointer: str) 
         for comparisons in alternatives:
             result = lib.seccomp_rule_add_array(context, action, number, len(comparisons), comparisons)
             if result == -errno.EEXIST:
-                text = f"another rule has the same conditions for {name} and another action"
+                text = f"wanted one action for {name} with these arguments, found a second one"
                 raise ConfigError(text, pointer=f"{pointer}/names/{index}")
             if result != 0:
                 raise StepError(f"add {name} to the seccomp filter", -result, origin=f"{pointer}/names/{index}")
@@ -228,10 +231,10 @@ def conditions(args: Sequence[Mapping[str, Any]], pointer: str) -> Iterator[list
     for position, argument in enumerate(args):
         index, operator = argument["index"], argument["op"]
         if index >= ARGUMENT_COUNT:
-            text = f"index must be below {ARGUMENT_COUNT}, not {index}: no system call has more arguments"
+            text = f"wanted the number of an argument from 0 to {ARGUMENT_COUNT - 1}, found {index}"
             raise ConfigError(text, pointer=f"{pointer}/{position}/index")
         if operator not in OPERATORS:
-            raise unknown_word("operator", operator, OPERATORS, f"{pointer}/{position}/op")
+            raise unknown_word(operator, OPERATORS, f"{pointer}/{position}/op")
         comparisons.append((index, OPERATORS[operator], argument["value"], argument.get("valueTwo") or 0))
     if len({index for index, *_ in comparisons}) == len(comparisons):
         yield comparisons

@@ -7,7 +7,7 @@
 #define OCIRT_SECCOMP_H
 
 #if defined(__has_include) && !__has_include(<seccomp.h>)
-#error "seccomp.h is missing: install libseccomp-dev (Debian, Ubuntu, Alpine), libseccomp-devel (Fedora, SUSE) or libseccomp (Arch)"
+#error "seccomp.h is missing: install libseccomp-dev (Debian, Ubuntu, Alpine) or libseccomp-devel (Fedora, SUSE)"
 #else
 #include <seccomp.h>
 #endif
@@ -20,7 +20,7 @@
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
 
-/* 1 when seccomp(2) of this kernel takes the SECCOMP_FILTER_FLAG_* of flags together, else 0. No filter is installed. */
+/* 1 when seccomp(2) of this kernel takes the SECCOMP_FILTER_FLAG_* of flags together, else 0. Installs nothing. */
 int ocirt_seccomp_flags_supported(unsigned int flags);
 
 /* The file that libseccomp was loaded from, as the dynamic linker names it, or NULL. Valid until the process ends. */

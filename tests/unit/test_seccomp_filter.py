@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from errno import EACCES, ENOSYS, ENXIO, EPERM
@@ -20,6 +21,15 @@ NATIVE = lib.seccomp_arch_native()
 AUDIT_ARCH_X86_64 = 0xC000003E
 AUDIT_ARCH_I386 = 0x40000003
 AUDIT_ARCH_AARCH64 = 0xC00000B7
+ACTIONS, OPERATORS, ARCHITECTURES, FLAGS = (
+    ", ".join(words)
+    for words in (
+        seccomp_compiler.ACTIONS,
+        seccomp_compiler.OPERATORS,
+        seccomp_compiler.ARCHITECTURES,
+        seccomp_compiler.FLAGS,
+    )
+)
 BIG_ENDIAN = ("M68K", "MIPS", "MIPS64", "MIPS64N32", "PARISC", "PARISC64", "PPC", "PPC64", "S390", "S390X", "SHEB")
 BYTE_ORDERS = {
     word: "big" if word.removeprefix("SCMP_ARCH_") in BIG_ENDIAN else "little"
@@ -248,7 +258,7 @@ def test_an_architecture_of_the_other_byte_order_is_refused() -> None:
     word = next(word for word in seccomp_compiler.known_architectures() if BYTE_ORDERS[word] != sys.byteorder)
     error = refusal(allowing(rule("getcwd", "SCMP_ACT_ERRNO"), architectures=["SCMP_ARCH_X86", word]))
     assert error.pointer == "/linux/seccomp/architectures/1"
-    assert error.message == f"{word} has another byte order than this machine"
+    assert error.message == f"wanted architectures of one byte order, found {word}"
 
 
 def test_an_architecture_that_only_a_newer_libseccomp_knows_is_named_with_the_version() -> None:
@@ -294,7 +304,7 @@ def test_two_actions_for_the_same_conditions_are_refused() -> None:
     rules = [rule("dup", action, args=conditions) for action in ("SCMP_ACT_ERRNO", "SCMP_ACT_KILL")]
     error = refusal(allowing(*rules))
     assert error.pointer == "/linux/seccomp/syscalls/1/names/0"
-    assert error.message == "another rule has the same conditions for dup and another action"
+    assert error.message == "wanted one action for dup with these arguments, found a second one"
 
 
 def test_notify_cannot_be_used_for_the_write_syscall() -> None:
@@ -316,51 +326,55 @@ def test_notify_cannot_be_used_as_default_action() -> None:
         (
             {"defaultAction": "SCMP_ACT_MAYBE"},
             "defaultAction",
-            "unknown action 'SCMP_ACT_MAYBE', known are SCMP_ACT_ALLOW",
+            f'wanted one of {ACTIONS}, found "SCMP_ACT_MAYBE"',
         ),
-        ({}, "defaultAction", "unknown action None, known are SCMP_ACT_ALLOW, SCMP_ACT_ERRNO"),
-        (allowing(rule("read"), rule("read", "KILL")), "syscalls/1/action", "unknown action 'KILL', known are "),
+        ({}, "defaultAction", f"wanted one of {ACTIONS}, found null"),
+        (allowing(rule("read"), rule("read", "KILL")), "syscalls/1/action", f'wanted one of {ACTIONS}, found "KILL"'),
         (
             allowing(rule("read", "SCMP_ACT_KILL", args=[argument(0, "SCMP_CMP_EQ", 1), argument(1, "==", 1)])),
             "syscalls/0/args/1/op",
-            "unknown operator '==', known are SCMP_CMP_EQ",
+            f'wanted one of {OPERATORS}, found "=="',
         ),
         (
             allowing(rule("read", "SCMP_ACT_KILL", args=[argument(6, "SCMP_CMP_EQ", 1)])),
             "syscalls/0/args/0/index",
-            "index must be below 6, not 6: no system call has more arguments",
+            "wanted the number of an argument from 0 to 5, found 6",
         ),
         (
             allowing(architectures=["SCMP_ARCH_VAX"]),
             "architectures/0",
-            "unknown architecture 'SCMP_ARCH_VAX', known are",
+            f'wanted one of {ARCHITECTURES}, found "SCMP_ARCH_VAX"',
         ),
-        (allowing(architectures=["x86"]), "architectures/0", "unknown architecture 'x86', known are SCMP_ARCH_AARCH64"),
+        (allowing(architectures=["x86"]), "architectures/0", f'wanted one of {ARCHITECTURES}, found "x86"'),
         (
             allowing(flags=["SECCOMP_FILTER_FLAG_X"]),
             "flags/0",
-            "unknown seccomp flag 'SECCOMP_FILTER_FLAG_X', known are ",
+            f'wanted one of {FLAGS}, found "SECCOMP_FILTER_FLAG_X"',
         ),
         (
             allowing(flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]),
             "flags/0",
-            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a rule with the action SCMP_ACT_NOTIFY",
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: wanted a rule with SCMP_ACT_NOTIFY beside it, found none",
         ),
         (
             allowing(rule("read", "SCMP_ACT_ERRNO", errnoRet=4095)),
             "syscalls/0/errnoRet",
-            "errnoRet must be at most 4094, not 4095",
+            "wanted a number from 0 to 4094, found 4095",
         ),
-        (allowing(rule("", "SCMP_ACT_KILL")), "syscalls/0/names/0", "the name of a system call cannot be empty"),
+        (
+            allowing(rule("", "SCMP_ACT_KILL")),
+            "syscalls/0/names/0",
+            "wanted the name of a system call, found an empty string",
+        ),
         (
             allowing(rule("read", "SCMP_ACT_KILL", errnoRet=1)),
             "syscalls/0/errnoRet",
-            "errnoRet cannot be given with SCMP_ACT_KILL, which returns no errno",
+            "wanted no errno with SCMP_ACT_KILL, found 1",
         ),
         (
             allowing(defaultErrnoRet=1),
             "defaultErrnoRet",
-            "defaultErrnoRet cannot be given with SCMP_ACT_ALLOW, which returns no errno",
+            "wanted no errno with SCMP_ACT_ALLOW, found 1",
         ),
     ],
 )
@@ -369,7 +383,7 @@ def test_a_profile_that_cannot_be_used_is_refused_where_it_is_wrong(
 ) -> None:
     error = refusal(profile)
     assert error.pointer == f"/linux/seccomp/{pointer}"
-    assert error.message.startswith(message)
+    assert error.message == message
 
 
 def test_the_sentence_of_the_spec_stands_behind_an_errno_that_has_no_use() -> None:
@@ -381,8 +395,7 @@ def test_a_filter_longer_than_the_kernel_takes_is_refused_with_its_length() -> N
     rules = [rule("ioctl", args=[argument(1, "SCMP_CMP_EQ", value << 32 | value)]) for value in range(1500)]
     error = refusal(refusing(*rules))
     assert error.pointer == "/linux/seccomp"
-    assert error.message.startswith("the profile compiles to ")
-    assert error.message.endswith(" instructions, and the kernel takes at most 4096")
+    assert re.fullmatch("wanted a profile of at most 4096 instructions, found one of [0-9]+", error.message)
 
 
 def test_an_ocirt_without_libseccomp_says_so_when_a_profile_asks_for_it() -> None:
