@@ -123,10 +123,13 @@ def parse_pattern(pattern: str) -> tuple[Any, ...]:
         suffix = body[at : at + 1]
         least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(suffix, (1, 1))
         at += suffix in ("*", "+", "?") and suffix != ""
-        if segments and not isinstance(segments[-1], str):
-            previous = segments[-1]
-            if previous[2] != previous[3] and _overlap((characters, negated), previous[:2]):
+        for previous in reversed(segments):
+            if isinstance(previous, str) or previous[2] == previous[3]:
+                break
+            if _overlap((characters, negated), previous[:2]):
                 raise SchemaError(f"pattern {pattern!r} needs backtracking")
+            if previous[2]:
+                break
         if len(characters) == 1 and (least, most) == (1, 1) and not negated:
             if segments and isinstance(segments[-1], str):
                 segments[-1] += characters
@@ -175,7 +178,7 @@ class _Compiler:
             words = self.constant("WORDS", "frozenset((" + "".join(f"{word!r}, " for word in schema["enum"]) + "))")
             return f"type({value}) is not str or {value} not in {words}"
         kind = schema.get("type")
-        if kind not in _PYTHON_TYPES:
+        if not isinstance(kind, str) or kind not in _PYTHON_TYPES:
             raise SchemaError(f"type {kind!r}")
         if kind in ("object", "array") and len(schema) > 1:
             return f"not {self.function(schema)}({value})"

@@ -15,17 +15,17 @@ from _json import make_scanner
 from errno import EINVAL
 from stat import S_ISDIR, S_ISREG
 
-from ..errors import ConfigError, StepError
-from ._validator import is_valid_config, is_valid_process, is_valid_resources
-from .rules import broken_config_rules, broken_process_rules, broken_resources_rules
+from ocirt.config._validator import is_valid_config, is_valid_process, is_valid_resources
+from ocirt.config.rules import broken_config_rules, broken_process_rules, broken_resources_rules
+from ocirt.errors import ConfigError, StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from .rules import Finding
-    from .types import Config, Process, Resources
+    from ocirt.config.rules import Finding
+    from ocirt.config.types import Config, Process, Resources
 
 #: A longer document is refused unread. The largest seccomp profiles make some 100 KiB.
 MAX_BYTES = 64 << 20
@@ -137,12 +137,12 @@ def _validate(
     text: bytes | None,
 ) -> None:
     if not is_valid(document):
-        from .report import raise_schema_errors
+        from ocirt.config.report import raise_schema_errors
 
         raise_schema_errors(document, part, filename, text)
     findings = broken_rules(document, text)
     if findings:
-        from .report import raise_findings
+        from ocirt.config.report import raise_findings
 
         raise_findings(findings, filename, text)
 
@@ -218,14 +218,14 @@ def _error_at(message: str, document: str, position: int, filename: str) -> Conf
 
 def _refuse_lone_surrogates(value: object, filename: str, text: bytes) -> None:
     """Such a string cannot be encoded as UTF-8, so no system call could take it."""
-    from .words import strings_of
+    from ocirt.config.words import strings_of
 
     findings: list[Finding] = []
     for pointer, string in strings_of(value):
         if not string.isascii() and any("\ud800" <= character <= "\udfff" for character in string):
             findings.append((pointer, "wanted a string of characters, found half of a surrogate pair", None))
     if findings:
-        from .report import raise_findings
+        from ocirt.config.report import raise_findings
 
         raise_findings(findings, filename, text)
 

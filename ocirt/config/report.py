@@ -12,15 +12,15 @@ from importlib import import_module
 from json.decoder import JSONDecoder
 from typing import TYPE_CHECKING, NoReturn
 
-from ..errors import ConfigError, InternalError
-from ._validator import SCHEMA_JSON
-from .words import shown, token
+from ocirt.config._validator import SCHEMA_JSON
+from ocirt.config.words import shown, token
+from ocirt.errors import ConfigError, InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from .rules import Finding
+    from ocirt.config.rules import Finding
 
     #: jsonschema.ValidationError; the package has no types of its own.
     ValidationError = Any

@@ -19,7 +19,7 @@ Not rules, on purpose:
 
 from __future__ import annotations
 
-from .rules_linux import (
+from ocirt.config.rules_linux import (
     block_io_devices_have_a_weight,
     cgroups_path_stays_below,
     cpu_burst_fits_quota,
@@ -49,7 +49,7 @@ from .rules_linux import (
     time_offsets_need_a_new_time_namespace,
     unified_names_are_files,
 )
-from .rules_process import (
+from ocirt.config.rules_process import (
     args_are_given,
     console_size_fits,
     cpu_affinity_is_a_list,
@@ -63,7 +63,7 @@ from .rules_process import (
     scheduler_fits_its_policy,
     user_ids_are_ids,
 )
-from .words import CAPABILITIES, HOOK_KINDS, VALID_VALUES, shown, strings_of, token
+from ocirt.config.words import CAPABILITIES, HOOK_KINDS, VALID_VALUES, shown, strings_of, token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ there.
 
 from __future__ import annotations
 
-from .words import parse_list, shown, token
+from ocirt.config.words import parse_list, shown, token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .rules import Violations
+    from ocirt.config.rules import Violations
 
 #: UID_GID_MAP_MAX_EXTENTS, since Linux 4.15 (user_namespaces(7)).
 MAX_ID_MAPPINGS = 340

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .words import RLIMITS, parse_list, shown
+from ocirt.config.words import RLIMITS, parse_list, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .rules import Violations
+    from ocirt.config.rules import Violations
 
 #: "No change" to chown(2) and setresuid(2): as a user it would leave the process root.
 _NO_ID = 0xFFFFFFFF

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .types import Config, Mount
+    from ocirt.config.types import Config, Mount
 
 #: The version of the specification that the template follows.
 OCI_VERSION = "1.3.0"

@@ -84,7 +84,7 @@ def token(name: str) -> str:
 
 def shown(value: object) -> str:
     """*value* as an error message quotes it: JSON, cut after some sixty characters."""
-    from ..json_text import dumps
+    from ocirt.json_text import dumps
 
     text = dumps(value)
     return text if len(text) <= 64 else text[:60] + "..."
