@@ -207,18 +207,22 @@ class Cgroup:
         SIGKILL ends frozen ones too; any other signal leaves a frozen container frozen. At return all have the signal;
         `delete` is what waits for their end. Nothing happens when the cgroup is gone.
         """
-        freezer = self._freezer
+        counter = self._counter
+        sentenced: set[int] = set()
         try:
             if signal == SIGKILL and self._v2 is not None:
                 # Also for those that are about to be forked (cgroup-v2.rst, Linux 5.14).
                 write(self._v2.path + "/cgroup.kill", "1")
-                if freezer is self._v2:
+                if counter is self._v2:
                     return
-            if freezer is not None:
-                if pids_below(freezer.path):
-                    _signal_frozen(freezer, signal)
-            elif self._counter is not None:
-                signal_all(self._counter.path, signal, frozen=False)
+                sentenced = set(pids_below(self._v2.path))
+            if counter is None:
+                return
+            if set(pids_below(counter.path)) - sentenced:
+                _signal_all(counter, signal, freezer=self._freezer is counter)
+            elif sentenced and self._freezer is counter:
+                # Frozen by v1, they have the signal of v2 and still wait.
+                v1.thaw(counter.path)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -395,16 +399,19 @@ def _refuse_occupied(directory: Directory) -> None:
         )
 
 
-def _signal_frozen(freezer: Directory, signal: int) -> None:
-    """Send *signal* to every process below *freezer*, frozen meanwhile so that none escapes by fork. OSError."""
-    version = v1 if freezer.version == 1 else v2
-    paused = version.is_frozen(freezer.path)
-    frozen = paused or version.freeze(freezer.path, FREEZE_DEADLINE_SEC)
+def _signal_all(directory: Directory, signal: int, *, freezer: bool) -> None:
+    """Send *signal* to every process below *directory*, frozen meanwhile with a *freezer*, so none forks. OSError."""
+    if not freezer:
+        signal_all(directory.path, signal, frozen=False)
+        return
+    version = v1 if directory.version == 1 else v2
+    paused = version.is_frozen(directory.path)
+    frozen = paused or version.freeze(directory.path, FREEZE_DEADLINE_SEC)
     try:
-        signal_all(freezer.path, signal, frozen=frozen)
+        signal_all(directory.path, signal, frozen=frozen)
     finally:
         if frozen and not (paused and signal != SIGKILL):
-            version.thaw(freezer.path)
+            version.thaw(directory.path)
 
 
 def _remove(directory: Directory, deadline: float) -> None:

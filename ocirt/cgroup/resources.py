@@ -95,7 +95,7 @@ def compile(resources: Mapping[str, Any], layout: Layout, *, devices: bool = Tru
 def cpu_weight(shares: int) -> int:
     """The v2 weight, 1 to 10000, of v1 *shares*, 2 to 262144: minimum, maximum and default (1024, 100) correspond.
 
-    The exponent is a quadratic function of log2(shares), the one that runc 1.4 and crun 1.24 came to agree on.
+    The exponent is a quadratic function of log2(shares), the one of runc 1.3.2 and crun 1.23.
     """
     import math
 
