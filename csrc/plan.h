@@ -4,6 +4,9 @@
  * The C compiler includes this file and cffi reads it, so there is no second list to keep in step. For cffi's parser the
  * body uses nothing but enums and structs of fixed-width integers.
  *
+ * Slot 0 is a memfd of uint64_t[2 * op_count]: CLOCK_MONOTONIC in ns at the start and the end of each op, 0 for one that has not run.
+ * It costs nothing to speak of, and tells what an init was at that was killed or hangs.
+ *
  * A plan is one block of memory in a sealed memfd:
  *
  *     struct ocirt_plan | struct ocirt_op [op_count] | data area
@@ -128,7 +131,7 @@ struct ocirt_plan {
 	uint32_t op_count;
 	uint32_t slot_count;
 	uint32_t preserve_fds; /* descriptors from 3 on that belong to the program */
-	uint32_t trace;        /* 1: slot 0 is a memfd of uint64_t[2 * op_count]: CLOCK_MONOTONIC ns at start and end of each op */
+	uint32_t reserved;
 	uint64_t data_size;
 };
 

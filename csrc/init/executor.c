@@ -79,11 +79,9 @@ void run_plan(struct init *init, uint32_t first)
 
 		init->detail = OCIRT_DETAIL_NONE;
 		init->text[0] = '\0';
-		if (init->trace)
-			init->trace[2 * init->current] = monotonic_ns();
+		init->clock[2 * init->current] = monotonic_ns();
 		ret = operations[op->code](init, op);
-		if (init->trace)
-			init->trace[2 * init->current + 1] = monotonic_ns();
+		init->clock[2 * init->current + 1] = monotonic_ns();
 		if (ret < 0) {
 			(void)channel_report(init, OCIRT_REPORT_ERROR, -ret, init->detail);
 			sys_exit(1);

@@ -16,7 +16,7 @@ struct init {
 	const struct ocirt_op *ops;
 	const char *data;
 	uint32_t current; /* index of the op that runs */
-	uint64_t *trace;  /* or NULL */
+	uint64_t *clock;  /* start and end of every op */
 
 	/* The channel to the runtime; -1 once nobody is there. */
 	int channel;

@@ -66,21 +66,19 @@ static int map_plan(struct init *init, int plan_fd)
 	return 0;
 }
 
-static int map_trace(struct init *init)
+static int map_clock(struct init *init)
 {
 	cleanup_close int fd = -1;
 	long address;
 	int ret;
 
-	if (!init->plan->trace)
-		return 0;
 	ret = channel_slot(init, 0, &fd);
 	if (ret < 0)
 		return ret;
 	address = SYS(__NR_mmap, 0, init->plan->op_count * 16, 3 /* PROT_READ | PROT_WRITE */, 1 /* MAP_SHARED */, fd, 0);
 	if (address < 0 && address > -4096)
 		return (int)address;
-	init->trace = (uint64_t *)address;
+	init->clock = (uint64_t *)address;
 	return 0;
 }
 
@@ -98,7 +96,7 @@ static int start(struct init *init)
 	ret = close_foreign_fds(init, init->plan->preserve_fds);
 	if (ret < 0)
 		return ret;
-	ret = map_trace(init);
+	ret = map_clock(init);
 	if (ret < 0)
 		return ret;
 	return proc_open(init);

@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -200,6 +202,11 @@ int ocirt_receive(int channel_fd, int timeout_ms, struct ocirt_report *ret_repor
 	return 1;
 }
 
+int ocirt_hang_up(int channel_fd)
+{
+	return shutdown(channel_fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
 int ocirt_open_tree(int dir_fd, const char *path, uint32_t flags)
 {
 	int fd = (int)syscall(SYS_open_tree, dir_fd, path, flags);
@@ -294,6 +301,11 @@ int ocirt_setns(int fd, uint64_t namespaces)
 	return setns(fd, (int)namespaces) < 0 ? -errno : 0;
 }
 
+int ocirt_unmount(const char *path)
+{
+	return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+}
+
 int ocirt_set_subreaper(int on)
 {
 	return prctl(PR_SET_CHILD_SUBREAPER, on, 0, 0, 0) < 0 ? -errno : 0;
@@ -304,6 +316,37 @@ int ocirt_is_inherited(int fd)
 	int flags = fcntl(fd, F_GETFD);
 
 	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+int ocirt_lock(int fd)
+{
+	int ret;
+
+	do
+		ret = flock(fd, LOCK_EX);
+	while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : 0;
+}
+
+int ocirt_is_locked(int fd)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK;
+	flock(fd, LOCK_UN);
+	return 0;
+}
+
+int ocirt_pidfd_signal(int pidfd, int signal)
+{
+	return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+int ocirt_wait_readable(int fd, int timeout_ms)
+{
+	struct pollfd event = { .fd = fd, .events = POLLIN };
+	int ret = poll(&event, 1, timeout_ms);
+
+	return ret < 0 ? -errno : ret;
 }
 
 int ocirt_write_file(int dir_fd, const char *path, const char *text, uint64_t size)

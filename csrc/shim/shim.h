@@ -26,6 +26,9 @@ int ocirt_send(int channel_fd, uint32_t kind, const int *fds, uint32_t fd_count)
 /* Receives one report within timeout_ms (-1: no limit). Returns 1, 0 at end of file, -ETIMEDOUT, or another negative errno. */
 int ocirt_receive(int channel_fd, int timeout_ms, struct ocirt_report *ret_report);
 
+/* Ends our side of a channel: the init finds an end of file, and what it says can still be received. */
+int ocirt_hang_up(int channel_fd);
+
 /* open_tree(2), Linux 5.2, with flags as in the man page. */
 int ocirt_open_tree(int dir_fd, const char *path, uint32_t flags);
 
@@ -43,13 +46,28 @@ int ocirt_receive_fd(int socket_fd);
 /* setns(2) of the calling thread. */
 int ocirt_setns(int fd, uint64_t namespaces);
 
+/* umount2(2) with MNT_DETACH and UMOUNT_NOFOLLOW. */
+int ocirt_unmount(const char *path);
+
 /* PR_SET_CHILD_SUBREAPER of the calling process, prctl(2). */
 int ocirt_set_subreaper(int on);
 
 /* Whether fd is open and was handed to this process on purpose, that is without close-on-exec. */
 int ocirt_is_inherited(int fd);
 
-/* Writes whole; -errno where pwrite(2)-like short writes would hide an error. */
+/* Takes an exclusive lock with flock(2), waiting for it. */
+int ocirt_lock(int fd);
+
+/* Whether somebody else holds that lock. */
+int ocirt_is_locked(int fd);
+
+/* pidfd_send_signal(2), Linux 5.1. */
+int ocirt_pidfd_signal(int pidfd, int signal);
+
+/* Waits until a descriptor is readable (a pidfd: until the process has ended). Returns 1, or 0 after timeout_ms. */
+int ocirt_wait_readable(int fd, int timeout_ms);
+
+/* Writes a file of procfs or cgroupfs in one write(2): a short write is -EIO. */
 int ocirt_write_file(int dir_fd, const char *path, const char *text, uint64_t size);
 
 #endif

@@ -1,0 +1,465 @@
+"""class Container: the operations of runtime.md, and the statuses in which each is allowed.
+
+    from ocirt import Container, Options
+
+    container = Container.create("web", "/srv/bundle")
+    container.start()
+    container.kill(15)
+    container.delete()
+
+Nothing here prints. Every error is one of ocirt.errors. All of it may be called in a program with threads; one container's
+operations wait for each other, also across processes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirt import host
+from ocirt._shim import lib
+from ocirt.cgroup import Cgroup
+from ocirt.config.load import load_bundle, parse_json, validate_process
+from ocirt.errors import HookError, InternalError, OcirtError, StepError, WrongStatus
+from ocirt.options import Options
+from ocirt.state import CACHE_NAME, Entry, check_id, default_root, ids
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from ocirt.launch.walk import Walk
+    from ocirt.plan import Plan
+
+__all__ = ["Container", "Options", "Process"]
+
+_SIGKILL = 9
+_KILL_DEADLINE_MS = 10_000
+
+
+class Process:
+    """A process in a container that this process has started: ``pid`` on the host, and its end."""
+
+    __slots__ = ("pid",)
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def wait(self) -> int:
+        """Waits for the end of the process; returns its wait status (wait(2), os.waitstatus_to_exitcode). ChildProcessError when
+        it is not a child of the caller (any more)."""
+        return os.waitpid(self.pid, 0)[1]
+
+
+class Container:
+    """A container, as far as this host knows it. Made by `create` or `load`, never directly."""
+
+    __slots__ = ("id", "root", "warn", "_document", "_walk")
+
+    def __init__(self, id: str, root: str, document: dict[str, Any]) -> None:
+        self.id = id
+        self.root = root
+        self.warn: Callable[[str], None] = lambda text: None
+        self._document = document
+        self._walk: Walk | None = None
+
+    # -- where containers come from ----------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, id: str, bundle: str, options: Options | None = None) -> Container:
+        """Creates the container of a bundle: everything but the user's program, which waits for `start` (runtime.md#create).
+
+        Raises InvalidContainerId, ConfigError, UnsupportedError, ContainerExists, StepError, ProgramError (the program cannot be
+        found), HookError. After an error nothing is left. The process is a child of the calling process.
+        """
+        from ocirt.launch.create import Creation
+
+        options = options or Options()
+        host.require_kernel()
+        check_id(id)
+        root = os.path.abspath(options.root or default_root())
+        creation = Creation(root, id, load_bundle(bundle), options)
+        creation.run()
+        container = cls(id, root, creation.document)
+        container.warn = options.warn
+        assert creation.walk is not None
+        if options.attached:
+            container._walk = creation.walk
+        else:
+            creation.walk.close()
+        creation.entry.close()
+        return container
+
+    @classmethod
+    def load(cls, id: str, root: str | None = None) -> Container:
+        """The container called *id*. Raises InvalidContainerId, ContainerNotFound."""
+        root = os.path.abspath(root or default_root())
+        entry = Entry.open(root, id)
+        try:
+            return cls(id, root, _read_state(entry))
+        finally:
+            entry.close()
+
+    @classmethod
+    def list(cls, root: str | None = None) -> list[Container]:
+        """All containers below the root, sorted by id. One that goes away meanwhile is left out; so is one that is damaged."""
+        root = os.path.abspath(root or default_root())
+        try:
+            names = ids(root)
+        except FileNotFoundError:
+            return []
+        found = []
+        for id in names:
+            try:
+                found.append(cls.load(id, root))
+            except OcirtError:
+                continue
+        return found
+
+    @staticmethod
+    def default_root() -> str:
+        return default_root()
+
+    @staticmethod
+    def plan(bundle: str, options: Options | None = None) -> Plan:
+        """What creating and starting the bundle's container would do, without doing any of it."""
+        from ocirt.launch.create import prepare
+
+        options = options or Options()
+        loaded = load_bundle(bundle)
+        return prepare(loaded, "ID", options)[0]
+
+    # -- what is known -----------------------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """Process id of the init on the host, 0 before there is one. It may be dead: see `status`."""
+        return int(self._document.get("pid") or 0)
+
+    @property
+    def bundle(self) -> str:
+        return str(self._document.get("bundle", ""))
+
+    @property
+    def rootfs(self) -> str:
+        return str(self._document.get("rootfs", ""))
+
+    @property
+    def created(self) -> str:
+        """Time of creation, RFC 3339 with nanoseconds, UTC."""
+        return str(self._document.get("created", ""))
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        return dict(self._document.get("annotations") or {})
+
+    @property
+    def owner(self) -> str:
+        """Name of the user who created the container, or the number where it has none."""
+        import pwd
+
+        uid = self._document.get("uid", 0)
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return str(uid)
+
+    def _cgroup(self) -> Cgroup:
+        return Cgroup.from_state(self._document["cgroup"])
+
+    def _is_alive(self) -> bool:
+        stat = host.process_stat(self.pid) if self.pid else None
+        return stat is not None and stat.state not in "ZX" and stat.start_time == self._document["startTime"]
+
+    def status(self) -> str:
+        """creating, created, running, paused or stopped (runtime.md#state)."""
+        if not self.pid:
+            return "creating" if self._document.get("status") == "creating" and self._is_being_created() else "stopped"
+        if not self._is_alive():
+            return "stopped"
+        if self._cgroup().frozen:
+            return "paused"
+        entry = self._entry()
+        try:
+            return "created" if entry.exists("start.sock") and _listens(entry) else "running"
+        finally:
+            entry.close()
+
+    def _is_being_created(self) -> bool:
+        """Whether its creator still holds the lock; one that was killed has left a container that can only be deleted."""
+        entry = self._entry()
+        try:
+            return bool(lib.ocirt_is_locked(entry.fd))
+        finally:
+            entry.close()
+
+    def state(self, status: str | None = None) -> dict[str, Any]:
+        """The state document of runtime.md#state."""
+        from ocirt.launch.create import state_document
+
+        status = status or self.status()
+        return state_document(self.id, status, 0 if status == "stopped" else self.pid, self.bundle, self.annotations)
+
+    def describe(self) -> dict[str, Any]:
+        """What ``ocirt state`` prints: the state document with runc's further fields, in runc's order."""
+        from ocirt.launch.create import SPEC_VERSION
+
+        status = self.status()
+        described: dict[str, Any] = {
+            "ociVersion": SPEC_VERSION,
+            "id": self.id,
+            "pid": 0 if status == "stopped" else self.pid,
+            "status": status,
+            "bundle": self.bundle,
+            "rootfs": self.rootfs,
+            "created": self.created,
+        }
+        if self.annotations:
+            described["annotations"] = self.annotations
+        described["owner"] = ""
+        return described
+
+    def config(self) -> dict[str, Any]:
+        """The configuration as it was at create."""
+        entry = self._entry()
+        try:
+            text = entry.read("config.json")
+        finally:
+            entry.close()
+        if text is None:
+            raise InternalError(f"the saved configuration of {self.id} is missing")
+        return parse_json(text, "config.json")  # type: ignore[return-value]  # was validated at create
+
+    def process_template(self) -> dict[str, Any]:
+        """The container's own process, from which exec's options make another."""
+        return dict(self.config()["process"])
+
+    def pids(self) -> list[int]:
+        """Host process ids of everything in the container's cgroup; of the init alone where it has no cgroup."""
+        cgroup = self._cgroup()
+        if cgroup.directories:
+            return sorted(cgroup.pids())
+        return [self.pid] if self._is_alive() else []
+
+    # -- operations --------------------------------------------------------------------------------------------------
+
+    def _entry(self) -> Entry:
+        return Entry.open(self.root, self.id)
+
+    def start(self) -> None:
+        """Runs the user's program (runtime.md#start). Returns when it has been executed and the poststart hooks have run.
+
+        Raises WrongStatus, StepError, ProgramError, HookError. When a poststart hook fails the container is stopped and
+        deleted (runtime.md#lifecycle, step 9).
+        """
+        if self._walk is not None:
+            walk, self._walk = self._walk, None
+            try:
+                walk.commit(and_start=True)
+                walk.run()
+            except BaseException:
+                walk.abort()
+                raise
+            finally:
+                walk.close()
+        else:
+            self._start_created()
+        self._run_poststart()
+
+    def _start_created(self) -> None:
+        from ocirt.launch.begin import begin
+
+        entry = self._entry()
+        try:
+            entry.lock()
+            status = self.status()
+            if status != "created":
+                text = "cannot start a container that has stopped" if status == "stopped" else "cannot start an already running container"
+                raise WrongStatus(text, status=status, operation="start", allowed=("created",))
+            begin(entry, self._state_text, self.warn)
+        finally:
+            entry.close()
+
+    def _state_text(self, status: str) -> str:
+        from ocirt.json_text import dumps
+
+        return dumps(self.state(status))
+
+    def _run_poststart(self) -> None:
+        if not self._document.get("poststart"):
+            return
+        from ocirt import hooks
+
+        text = self._state_text("running")
+        for index, hook in enumerate(self._document["poststart"]):
+            try:
+                hooks.run("poststart", index, hook, text)
+            except HookError:
+                self.delete(force=True)
+                raise
+
+    def wait(self) -> int:
+        """Waits for the end of the init; its wait status. Only for the process that created the container."""
+        return os.waitpid(self.pid, 0)[1]
+
+    def kill(self, signal: int, all: bool = False) -> None:
+        """Sends a signal to the init, with *all* to every process of the container (runtime.md#kill).
+
+        SIGKILL also ends a paused container. Raises WrongStatus (stopped), StepError.
+        """
+        if all:
+            self._cgroup().kill(signal)
+            return
+        pidfd = self._open_init()
+        if pidfd is None:
+            raise WrongStatus("container not running", status="stopped", operation="kill", allowed=("created", "running", "paused"))
+        try:
+            result = lib.ocirt_pidfd_signal(pidfd, signal)
+        finally:
+            os.close(pidfd)
+        if result == -3:  # ESRCH
+            raise WrongStatus("container not running", status="stopped", operation="kill", allowed=("created", "running", "paused"))
+        if result < 0:
+            raise StepError(f"send signal {signal} to process {self.pid}", -result)
+        if signal == _SIGKILL:
+            cgroup = self._cgroup()
+            if not self._document["ownPidNamespace"]:
+                # Nobody else ends the other processes when the init of a shared PID namespace dies.
+                cgroup.kill(signal)
+            elif cgroup.frozen:
+                cgroup.thaw()
+
+    def _open_init(self) -> int | None:
+        """A pidfd of the init, None when it is dead. The pid may belong to another process by now: the start time tells."""
+        if not self.pid:
+            return None
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return None
+        if self._is_alive():
+            return pidfd
+        os.close(pidfd)
+        return None
+
+    def delete(self, force: bool = False) -> None:
+        """Removes what create has made, then runs the poststop hooks (runtime.md#delete).
+
+        With *force* a container that is not stopped is killed first. Raises WrongStatus, StepError; a failing poststop hook is
+        a warning.
+        """
+        entry = self._entry()
+        try:
+            entry.lock()
+            self._document = _read_state(entry)
+            status = self.status()
+            if not force and status != "stopped":
+                raise WrongStatus(
+                    f"cannot delete container {self.id} that is not stopped: {status}", status=status, operation="delete", allowed=("stopped",)
+                )
+            cgroup = self._cgroup() if "cgroup" in self._document else None
+            self._end(cgroup)
+            if cgroup is not None:
+                cgroup.delete()
+            if self._document and not self._document.get("ownMountNamespace", True):
+                from ocirt.launch.create import unmount_rootfs
+
+                unmount_rootfs(self.rootfs)
+            entry.remove()
+        finally:
+            entry.close()
+        self._run_poststop()
+
+    def _end(self, cgroup: Cgroup | None) -> None:
+        """Kills what is left, and waits for the init's end."""
+        pidfd = self._open_init()
+        if pidfd is not None:
+            try:
+                lib.ocirt_pidfd_signal(pidfd, _SIGKILL)
+                if cgroup is not None and cgroup.frozen:
+                    cgroup.thaw()
+                if lib.ocirt_wait_readable(pidfd, _KILL_DEADLINE_MS) == 0:
+                    raise StepError(f"end process {self.pid}", 110, hint="it does not die: perhaps it waits for a device or a filesystem")
+            finally:
+                os.close(pidfd)
+        # With a PID namespace of its own the kernel has ended all others; those of a shared one are found by their cgroup.
+        if cgroup is not None and not self._document.get("ownPidNamespace"):
+            cgroup.kill(_SIGKILL)
+
+    def _run_poststop(self) -> None:
+        if not self._document.get("poststop"):
+            return
+        from ocirt import hooks
+
+        text = self._state_text("stopped")
+        for index, hook in enumerate(self._document["poststop"]):
+            try:
+                hooks.run("poststop", index, hook, text)
+            except HookError as error:
+                self.warn(str(error))
+
+    def exec(self, process: Mapping[str, Any], options: Options | None = None, *, detach: bool = False) -> Process:
+        """Runs another process in the container; returns when its program has been executed.
+
+        *process* is a document as ``process`` of the configuration. The process is a child of the caller, also with *detach*,
+        which only says that nobody will wait for it here. Raises ConfigError, WrongStatus, StepError, ProgramError.
+        """
+        from ocirt.launch.join import join
+
+        options = options or Options()
+        validate_process(process)
+        options.check()
+        status = self.status()
+        if status in ("stopped", "creating"):
+            raise WrongStatus(f"cannot exec in a {status} container", status=status, operation="exec", allowed=("created", "running"))
+        if status == "paused" and not options.ignore_paused:
+            raise WrongStatus(
+                "cannot exec in a paused container (use --ignore-paused to override)", status=status, operation="exec", allowed=("created", "running")
+            )
+        if process.get("terminal") and options.console_socket is None and options.console_fd is None:
+            raise OcirtError("cannot allocate tty without a console socket")
+        pidfd = self._open_init()
+        if pidfd is None:
+            raise WrongStatus("cannot exec in a stopped container", status="stopped", operation="exec", allowed=("created", "running"))
+        try:
+            config = self.config()
+            cgroup = self._cgroup()
+            if options.sub_cgroups:
+                cgroup = cgroup.below(options.sub_cgroups)
+            walk = join(config, dict(process), self._document, cgroup, pidfd, options, self._filter(config))
+        finally:
+            os.close(pidfd)
+        pid = walk.pid
+        walk.close()
+        return Process(pid)
+
+    def _filter(self, config: dict[str, Any]) -> Any:
+        profile = (config.get("linux") or {}).get("seccomp")
+        if not profile:
+            return None
+        from ocirt.seccomp import compile_filter
+
+        return compile_filter(profile, cache_directory=f"{self.root}/{CACHE_NAME}")
+
+
+def _listens(entry: Entry) -> bool:
+    """Whether the init still waits: a start that was killed may have left the socket behind a program that runs."""
+    from ocirt.launch.begin import connect
+
+    try:
+        os.close(connect(entry))
+    except WrongStatus:
+        return False
+    return True
+
+
+def _read_state(entry: Entry) -> dict[str, Any]:
+    document = entry.read_document("state.json")
+    if document is None:
+        # Reserved a moment ago, or left by a create that was killed.
+        return {"status": "creating", "pid": 0}
+    if not isinstance(document, dict) or document.get("version") != 1:
+        raise InternalError(f"{entry.path}/state.json is of another version of ocirt")
+    return document
+
+

@@ -1,0 +1,89 @@
+"""Hooks that the runtime runs itself, in its own namespaces: prestart, createRuntime, poststart, poststop.
+
+config.md#posix-platform-hooks. Those of the container's namespaces are run by its init (csrc/init/hook.c).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirt._shim import ffi, lib
+from ocirt.errors import HookError, errno_text
+from ocirt.launch.channel import check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_TAIL_BYTES = 1024
+_SIGNALS = range(1, 65)
+_SIGKILL = 9
+
+
+def input_fd(state: str) -> int:
+    """A descriptor from which a hook reads the container's state on stdin: sealed, so that one hook cannot mislead the next."""
+    data = state.encode("utf-8", "surrogateescape")
+    fd = check(lib.ocirt_sealed_memfd(ffi.from_buffer(b"state.json\0"), ffi.from_buffer(data), len(data), 0), "pass the state to a hook")
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def output_fd() -> int:
+    """Where a hook's stdout and stderr go. Not a pipe: a hook may leave processes behind that keep it open, or write a lot."""
+    return os.memfd_create("hook-output", os.MFD_CLOEXEC)
+
+
+def tail(fd: int) -> bytes:
+    """The end of what was written to an `output_fd`."""
+    size = os.fstat(fd).st_size
+    return os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+
+
+def run(kind: str, index: int, hook: Mapping[str, Any], state: str) -> None:
+    """Runs one hook and waits for it. Raises HookError when it cannot be started, exits non-zero, is killed or times out.
+
+    The hook gets the state on stdin, exactly the environment that it is configured with, default signal dispositions and
+    no descriptor but stdio.
+    """
+    path = hook["path"]
+    stdin_fd, output = input_fd(state), output_fd()
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, stdin_fd, 0), (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+        environment = dict(entry.partition("=")[::2] for entry in hook.get("env") or ())
+        try:
+            pid = os.posix_spawn(
+                path, hook.get("args") or [path], environment, file_actions=actions, setsigdef=_resettable(), setsigmask=()
+            )
+        except OSError as error:
+            raise HookError(kind, index, path, errno_text(error.errno or 0)) from None
+        status = _wait(pid, hook.get("timeout"))
+        said = tail(output).decode("utf-8", "replace").strip()
+    finally:
+        os.close(stdin_fd)
+        os.close(output)
+    if status is None:
+        raise HookError(kind, index, path, f"timed out after {hook['timeout']} s", stderr=said)
+    if status:
+        reason = f"exit status {status}" if status > 0 else f"signal: {-status}"
+        raise HookError(kind, index, path, reason, status=status, stderr=said)
+
+
+def _resettable() -> list[int]:
+    """The signals whose disposition may be set: not SIGKILL, SIGSTOP and the two that glibc keeps to itself."""
+    return [number for number in _SIGNALS if number not in (9, 19, 32, 33)]
+
+
+def _wait(pid: int, timeout_seconds: int | None) -> int | None:
+    """The exit status (negative: signal), None when the time ran out and the hook was killed."""
+    timed_out = False
+    if timeout_seconds:
+        pidfd = os.pidfd_open(pid)
+        try:
+            if lib.ocirt_wait_readable(pidfd, min(timeout_seconds * 1000, 2**31 - 1)) == 0:
+                timed_out = True
+                lib.ocirt_pidfd_signal(pidfd, _SIGKILL)
+        finally:
+            os.close(pidfd)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return None if timed_out else status

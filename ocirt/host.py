@@ -1,0 +1,96 @@
+"""Facts about this machine and this process, read once where somebody asks for them."""
+
+from __future__ import annotations
+
+import os
+
+from ocirt.errors import UnsupportedError
+from ocirt.plan.op import Host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirt.cgroup import Cgroup
+
+_MINIMUM = (5, 14)
+_CAP_SYS_ADMIN = 21
+
+
+def require_kernel() -> None:
+    """UnsupportedError on a kernel that lacks what every container needs (openat2, clone3, mount_setattr, cgroup.kill)."""
+    release = os.uname().release
+    major, _, rest = release.partition(".")
+    minor = ""
+    for character in rest:
+        if not character.isdigit():
+            break
+        minor += character
+    if major.isdigit() and (int(major), int(minor or 0)) < _MINIMUM:
+        raise UnsupportedError(f"Linux {release}", f"Linux {_MINIMUM[0]}.{_MINIMUM[1]} or newer")
+
+
+def _read(path: str) -> str:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(fd, 8192).decode("utf-8", "surrogateescape")
+    finally:
+        os.close(fd)
+
+
+def effective_capabilities() -> int:
+    """CapEff of /proc/self/status."""
+    for line in _read("/proc/self/status").splitlines():
+        if line.startswith("CapEff:"):
+            return int(line[7:], 16)
+    return 0
+
+
+def in_user_namespace() -> bool:
+    """Whether this process is in another user namespace than the initial one (user_namespaces(7))."""
+    return _read("/proc/self/uid_map").split() != ["0", "0", "4294967295"]
+
+
+def is_rootless() -> bool:
+    """Whether the runtime lacks the privileges of the host's root."""
+    return os.geteuid() != 0 or in_user_namespace()
+
+
+def facts(cgroup: Cgroup) -> Host:
+    """What a plan depends on, with the container's cgroups as they were resolved."""
+    hierarchies = tuple((d.controllers, d.mount, d.path) for d in cgroup.directories if d.version == 1)
+    unified = [(d.mount, d.path) for d in cgroup.directories if d.version == 2]
+    mode = "none"
+    if unified:
+        mode = "hybrid" if hierarchies else "v2"
+    elif hierarchies:
+        mode = "v1"
+    return Host(
+        privileged=bool(effective_capabilities() >> _CAP_SYS_ADMIN & 1),
+        euid=os.geteuid(),
+        cgroup_mode=mode,
+        hierarchies=hierarchies,
+        cgroup2=unified[0] if unified else None,
+        apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
+        selinux=os.path.exists("/sys/fs/selinux/enforce"),
+    )
+
+
+class ProcessStat:
+    """What /proc/PID/stat says: ``state`` (one letter) and ``start_time`` (clock ticks since boot), proc(5)."""
+
+    __slots__ = ("state", "start_time")
+
+    def __init__(self, state: str, start_time: int) -> None:
+        self.state = state
+        self.start_time = start_time
+
+
+def process_stat(pid: int) -> ProcessStat | None:
+    """None when there is no such process. The name in it may hold anything, so fields are counted from its last ")"."""
+    text = _read(f"/proc/{pid}/stat")
+    fields = text[text.rfind(")") + 2 :].split()
+    if len(fields) < 20:
+        return None
+    return ProcessStat(fields[0], int(fields[19]))

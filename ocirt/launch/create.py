@@ -1,0 +1,241 @@
+"""Create: from a bundle to a process that waits for start. Everything that fails is undone, in reverse.
+
+The order is DESIGN's: configuration, plan, id, cgroup and init, pid file last.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ocirt import host
+from ocirt._shim import ffi, lib
+from ocirt.cgroup import Cgroup, detect
+from ocirt.errors import ConfigError, OcirtError, StepError
+from ocirt.launch.channel import check
+from ocirt.launch.doers import Creator, connect_console
+from ocirt.launch.walk import Walk
+from ocirt.plan import CREATE, Compilation, Plan, compile_plan
+from ocirt.state import CACHE_NAME, Entry, make_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirt.config.load import Bundle
+    from ocirt.options import Options
+    from ocirt.plan.op import Op
+
+LISTENER = "start.sock"
+SPEC_VERSION = "1.3.0"
+
+
+def state_document(id: str, status: str, pid: int, bundle: str, annotations: Any) -> dict[str, Any]:
+    """The state of a container as runtime.md#state has it; a pid only where there is a process."""
+    document: dict[str, Any] = {"ociVersion": SPEC_VERSION, "id": id, "status": status}
+    if pid:
+        document["pid"] = pid
+    document["bundle"] = bundle
+    if annotations:
+        document["annotations"] = annotations
+    return document
+
+
+def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) -> tuple[Plan, Cgroup, Compilation]:
+    """Compiles the plan of a container. No effect on the host, which is only looked at."""
+    config: Any = bundle.config
+    layout = detect()
+    linux = config.get("linux") or {}
+    cgroup = Cgroup.resolve(layout, linux.get("cgroupsPath"), id, manager=options.cgroup_manager, rootless=host.is_rootless())
+    compilation = Compilation(config, host.facts(cgroup), id=id, rootfs=_rootfs(bundle))
+    if linux.get("resources") and cgroup.directories:
+        from ocirt.cgroup import resources
+
+        compilation.settings = resources.compile(linux["resources"], layout)
+    if not config.get("process"):
+        raise ConfigError("wanted the process to run, found none: create needs it", pointer="/process")
+    compilation.no_pivot = options.no_pivot
+    compilation.no_new_keyring = options.no_new_keyring
+    compilation.preserve_fds = options.all_preserved_fds()
+    compilation.console = bool(config["process"].get("terminal"))
+    compilation.detached = not options.attached
+    compilation.filter = filter
+    options.pass_environment(compilation)
+    return compile_plan(CREATE, compilation), cgroup, compilation
+
+
+def _rootfs(bundle: Bundle) -> str:
+    config: Any = bundle.config
+    if not config.get("root"):
+        raise ConfigError("wanted the root filesystem, found none: create needs it", pointer="/root")
+    path = os.path.join(bundle.path, config["root"]["path"])
+    try:
+        real = os.path.realpath(path, strict=True)
+    except OSError as error:
+        raise StepError(f"use root filesystem {path}", error.errno or 0, filename=path, origin="/root/path") from None
+    if not os.path.isdir(real):
+        raise StepError(f"use root filesystem {path}", 20, filename=path, origin="/root/path")
+    return real
+
+
+class Creation:
+    """One create. ``run`` leaves ``walk`` at the meeting where the init waits for start."""
+
+    def __init__(self, root: str, id: str, bundle: Bundle, options: Options) -> None:
+        self.root = root
+        self.id = id
+        self.bundle = bundle
+        self.options = options
+        self.config: Any = bundle.config
+        self.walk: Walk | None = None
+        self.entry: Entry
+        self.document: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Raises what went wrong after everything is undone; errors of the undoing are notes of it."""
+        self.options.check()
+        self.entry = Entry.reserve(self.root, self.id)
+        try:
+            plan, self.cgroup, compilation = prepare(self.bundle, self.id, self.options, filter=self._filter())
+            self._check_console(compilation.console)
+            self._write_state(0, "creating")
+            self._launch(plan, compilation)
+            self._publish()
+        except BaseException as error:
+            self._undo(error)
+            raise
+
+    def _filter(self) -> Any:
+        profile = (self.config.get("linux") or {}).get("seccomp")
+        if not profile:
+            return None
+        from ocirt.seccomp import compile_filter
+
+        make_root(self.root)
+        return compile_filter(profile, cache_directory=f"{self.root}/{CACHE_NAME}")
+
+    def _check_console(self, wanted: bool) -> None:
+        has_socket = self.options.console_socket is not None or self.options.console_fd is not None
+        if wanted and not has_socket:
+            raise OcirtError("cannot allocate tty if ocirt will detach without setting console socket")
+        if not wanted and self.options.console_socket is not None:
+            raise OcirtError("cannot use console socket if ocirt will not detach or allocate tty")
+
+    def _launch(self, plan: Plan, compilation: Compilation) -> None:
+        bundle_fd = os.open(self.bundle.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        doer = Creator(
+            bundle_fd=bundle_fd, cgroup=self.cgroup, console=self._console, state_text=self._state_text, warn=self.options.warn
+        )
+        doer.listener = lambda: check(
+            lib.ocirt_listen(ffi.from_buffer(os.fsencode(self.entry.socket_path(LISTENER)) + b"\0")), "make the socket for start"
+        )
+        doer.privileged = compilation.host.privileged
+        doer.settings = compilation.settings
+        doer.cgroup_made = lambda: self._write_state(0, "creating")
+        self.doer = doer
+        try:
+            self.walk = Walk(plan, doer)
+            self.walk.run()
+        finally:
+            os.close(bundle_fd)
+            doer.close()
+        self.options.trace_walk(self.walk)
+
+    def _publish(self) -> None:
+        """The init is ready: from now on there is a created container."""
+        assert self.walk is not None
+        if self.options.attached:
+            pass
+        else:
+            self.entry.write_document("start.json", _remaining(self.walk))
+        self.entry.write("config.json", self.bundle.text)
+        self._write_state(self.walk.pid, "created")
+        self.options.send_pidfd(self.walk.pidfd)
+        self.options.write_pid_file(self.walk.pid)
+        if not self.options.attached:
+            self.walk.commit(and_start=False)
+
+    def _console(self) -> int:
+        if self.options.console_socket is not None:
+            return connect_console(self.options.console_socket)
+        assert self.options.console_fd is not None
+        return os.dup(self.options.console_fd)
+
+    def _state_text(self, status: str, pid: int) -> str:
+        from ocirt.json_text import dumps
+
+        pid = pid or (self.walk.pid if self.walk else 0)
+        return dumps(state_document(self.id, status, pid, self.bundle.path, self.config.get("annotations")))
+
+    def _write_state(self, pid: int, status: str) -> None:
+        """What later commands need, so that none of them has to read the configuration."""
+        if not self.document:
+            now = time.time_ns()
+            seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9))
+            hooks = self.config.get("hooks") or {}
+            linux = self.config.get("linux") or {}
+            kinds = {namespace["type"] for namespace in linux.get("namespaces") or ()}
+            self.document = {
+                "version": 1,
+                "id": self.id,
+                "bundle": self.bundle.path,
+                "rootfs": _rootfs(self.bundle),
+                "created": f"{seconds}.{now % 10**9:09d}Z",
+                "uid": os.geteuid(),
+                "annotations": self.config.get("annotations") or {},
+                "poststart": hooks.get("poststart") or [],
+                "poststop": hooks.get("poststop") or [],
+                "ownPidNamespace": "pid" in kinds,
+                "ownMountNamespace": "mount" in kinds,
+                "noPivot": self.options.no_pivot,
+                "noNewKeyring": self.options.no_new_keyring,
+            }
+        stat = host.process_stat(pid) if pid else None
+        self.document["status"] = status
+        self.document["pid"] = pid
+        self.document["startTime"] = stat.start_time if stat else 0
+        self.document["cgroup"] = self.cgroup.to_state()
+        self.entry.write_document("state.json", self.document)
+
+    def _undo(self, error: BaseException) -> None:
+        steps: list[Any] = []
+        if self.walk is not None:
+            steps += [self.walk.abort, self.walk.close]
+        if hasattr(self, "cgroup"):
+            steps += [lambda: self.cgroup.kill(9), self.cgroup.delete]
+        if self.walk is not None and not self.document.get("ownMountNamespace"):
+            steps.append(self._unmount_rootfs)
+        steps += [self.entry.remove, self.entry.close]
+        for step in steps:
+            try:
+                step()
+            except Exception as failure:
+                error.add_note(f"while undoing: {failure}")
+
+    def _unmount_rootfs(self) -> None:
+        unmount_rootfs(self.document["rootfs"])
+
+
+def unmount_rootfs(rootfs: str) -> None:
+    """Without a mount namespace the container's mounts are the host's: they hang below the one at the root filesystem."""
+    result = lib.ocirt_unmount(ffi.from_buffer(os.fsencode(rootfs) + b"\0"))
+    if result not in (0, -22, -2):  # EINVAL: nothing is mounted there; ENOENT
+        check(result, f"unmount {rootfs}", rootfs)
+
+
+def _remaining(walk: Walk) -> dict[str, Any]:
+    """The words for the operations that come after start, which another process will have to report on."""
+    tail = walk.remaining()
+    return {"first": len(walk.ops) - len(tail), "ops": [_words(op) for op in tail]}
+
+
+def _words(op: Op) -> dict[str, Any]:
+    words: dict[str, Any] = {"kind": op.kind, "step": op.step, "origin": op.origin}
+    if op.path:
+        words["path"] = op.path
+    if op.kind == "HOOK":
+        kind, index, hook = op.value  # type: ignore[misc]
+        words["hook"] = [kind, index, {"path": hook["path"], "timeout": hook.get("timeout")}]
+    elif op.kind == "EXECVE":
+        words["name"] = op.data.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    return words

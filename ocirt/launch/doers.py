@@ -1,0 +1,149 @@
+"""What a walk cannot know by itself: the descriptors that a plan only names, and the host's own operations."""
+
+from __future__ import annotations
+
+import os
+
+from ocirt import hooks
+from ocirt._shim import ffi, lib
+from ocirt.errors import InternalError, StepError
+from ocirt.launch import id_maps
+from ocirt.launch.channel import check
+from ocirt.launch.sources import open_source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ocirt.cgroup import Cgroup
+    from ocirt.plan.op import Op, Source
+
+
+class Doer:
+    """What every walk needs. Descriptors that `open` returns belong to the caller."""
+
+    __slots__ = ("bundle_fd", "cgroup", "console", "state_text", "warn", "_hook_output_fd", "_entry_fds")
+
+    def __init__(
+        self,
+        *,
+        bundle_fd: int,
+        cgroup: Cgroup,
+        console: Callable[[], int] | None,
+        state_text: Callable[[str, int], str],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.bundle_fd = bundle_fd
+        self.cgroup = cgroup
+        self.console = console
+        self.state_text = state_text
+        self.warn = warn
+        self._hook_output_fd = -1
+        self._entry_fds: list[int] = []
+
+    def open(self, source: Source, op: Op) -> int:
+        if source.kind in ("tree", "namespace"):
+            return open_source(source, op, bundle_fd=self.bundle_fd)
+        if source.kind == "console":
+            assert self.console is not None
+            return self.console()
+        if source.kind == "cgroup":
+            fd = self.cgroup.open_v2_fd()
+            if fd is None:
+                raise InternalError("a plan for a v2 cgroup met a container without one")
+            return fd
+        if source.kind == "cgroup-entry":
+            if not self._entry_fds:
+                self._entry_fds = self.cgroup.open_entry_fds()[::-1]
+            return self._entry_fds.pop()
+        if source.kind == "hook-input":
+            status = "creating" if source.path == "createContainer" else "created"
+            return hooks.input_fd(self.state_text(status, 0))
+        if source.kind == "hook-output":
+            self._close_hook_output()
+            self._hook_output_fd = hooks.output_fd()
+            return os.dup(self._hook_output_fd)
+        raise InternalError(f"a plan names a descriptor of kind {source.kind!r}")
+
+    def do(self, op: Op, pid: int) -> None:
+        raise InternalError(f"a plan names a host operation {op.kind!r}")
+
+    def hook_output(self) -> bytes:
+        return hooks.tail(self._hook_output_fd) if self._hook_output_fd >= 0 else b""
+
+    def _close_hook_output(self) -> None:
+        if self._hook_output_fd >= 0:
+            os.close(self._hook_output_fd)
+            self._hook_output_fd = -1
+
+    def close(self) -> None:
+        self._close_hook_output()
+        for fd in self._entry_fds:
+            os.close(fd)
+        self._entry_fds = []
+
+
+class Creator(Doer):
+    """For create: the cgroup, the id maps, the hooks of the runtime, the socket where the init waits for start."""
+
+    __slots__ = ("listener", "privileged", "settings", "cgroup_made")
+
+    listener: Callable[[], int]
+    privileged: bool
+    settings: list[Any]
+    cgroup_made: Callable[[], None]
+
+    def open(self, source: Source, op: Op) -> int:
+        if source.kind == "listener":
+            return self.listener()
+        return Doer.open(self, source, op)
+
+    def do(self, op: Op, pid: int) -> None:
+        value: Any = op.value
+        if op.kind == "create-cgroup":
+            self.cgroup.create(self.settings)
+            self.cgroup_made()
+        elif op.kind == "limit":
+            self.cgroup.apply([value])
+        elif op.kind == "id-map":
+            id_maps.write(pid, op, privileged=self.privileged)
+        elif op.kind == "hook":
+            kind, index, hook = value
+            hooks.run(kind, index, hook, self.state_text("creating", pid))
+        else:
+            Doer.do(self, op, pid)
+
+
+class Joiner(Doer):
+    """For exec: the container's init and what it is in."""
+
+    __slots__ = ("init_pid", "init_pidfd")
+
+    init_pid: int
+    init_pidfd: int
+
+    def open(self, source: Source, op: Op) -> int:
+        if source.kind == "init":
+            return os.dup(self.init_pidfd)
+        if source.kind == "init-root":
+            path = f"/proc/{self.init_pid}/root"
+            try:
+                return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as error:
+                raise StepError(op.step, error.errno or 0, filename=path, origin=op.origin) from None
+        return Doer.open(self, source, op)
+
+
+def connect_console(path: str) -> int:
+    """Connects to an engine's console socket; the path may be longer than sun_path, so it is gone to by its directory."""
+    directory, _, name = path.rpartition("/")
+    try:
+        directory_fd = os.open(directory or ("/" if path.startswith("/") else "."), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StepError("connect to the console socket", error.errno or 0, filename=path) from None
+    try:
+        short = os.fsencode(f"/proc/self/fd/{directory_fd}/{name}") + b"\0"
+        return check(lib.ocirt_connect_stream(ffi.from_buffer(short)), f"connect to the console socket {path}", path)
+    finally:
+        os.close(directory_fd)

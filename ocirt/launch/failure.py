@@ -1,0 +1,101 @@
+"""Words for what ocirt-init reports as numbers: it must not, and cannot, format text in the container."""
+
+from __future__ import annotations
+
+import errno as errnos
+
+from ocirt.errors import HookError, InternalError, OcirtError, ProgramError, StepError, errno_text
+
+from ocirt._shim import lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirt.launch.channel import Report
+    from ocirt.plan.op import Op
+
+_HINTS = {
+    "NO_INTERPRETER": "the file is there, but the interpreter that it names (first line, or ELF program header) is not in the container",
+    "CRLF": "the first line ends in CR LF: convert the script to Unix line ends",
+    "ARCHITECTURE": "the program is built for another architecture than this machine's",
+    "NOEXEC": "the program lies on a mount with the option noexec",
+}
+
+
+def to_error(report: Report, ops: list[Op], hook_output: bytes = b"") -> OcirtError:
+    """The exception for an ERROR report; *hook_output* is what the hook that failed has written."""
+    if report.op >= len(ops):
+        return InternalError(f"ocirt-init reported op {report.op} of {len(ops)}: {errno_text(report.error)}")
+    op = ops[report.op]
+    if op.kind == "HOOK":
+        return _hook_error(report, op, hook_output)
+    if op.kind == "LOOKUP":
+        return _lookup_error(report, op)
+    if op.kind == "EXECVE":
+        return _exec_error(report, op)
+    step, hint = op.step, None
+    if report.detail == lib.OCIRT_DETAIL_UNREACHABLE:
+        hint = "the directory lies outside of the container's root filesystem"
+        step += " (current working directory is outside of container mount namespace root)"
+    elif report.detail == lib.OCIRT_DETAIL_PROCFS:
+        step += f": {op.path} lies on procfs, which must not be covered"
+    elif report.detail == lib.OCIRT_DETAIL_NOT_PROCFS:
+        hint = "/proc of the host is not a procfs"
+    elif report.error in (errnos.ELOOP, errnos.ENOTDIR) and "NO_SYMLINKS" in op.flags:
+        step += f": filesystem {str(op.text or 'bind')!r} must be mounted on ordinary directory"
+    return StepError(
+        step, report.error, filename=op.path or None, origin=op.origin, where="init", detail=_printable(report.text), hint=hint or _hint(report, op)
+    )
+
+
+def _hint(report: Report, op: Op) -> str | None:
+    if op.kind == "RLIMIT" and report.error == errnos.EPERM:
+        return "the limit is above the runtime's own hard limit, and raising it needs CAP_SYS_RESOURCE"
+    if op.kind == "USER" and report.error == errnos.EINVAL:
+        return "the id has no mapping in the container's user namespace"
+    if op.kind == "CLONE" and report.error == errnos.ENOSPC:
+        return "the limit of namespaces is reached (/proc/sys/user/max_*_namespaces)"
+    if op.kind == "CLONE" and report.error == errnos.EPERM:
+        return "creating these namespaces needs root, or a user namespace (kernel.unprivileged_userns_clone)"
+    if op.kind == "CONSOLE" and report.error == errnos.ENOENT:
+        return "a terminal needs a devpts mounted at /dev/pts"
+    if report.error == errnos.EMFILE:
+        return "the limit of open files (RLIMIT_NOFILE) is too low"
+    return None
+
+
+def _printable(text: str) -> str:
+    """The kernel prefixes its words with "e " or "w "; what is not printable never reaches a terminal or a log."""
+    text = text[2:] if text[:2] in ("e ", "w ", "i ") else text
+    return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
+def _hook_error(report: Report, op: Op, output: bytes) -> HookError:
+    value: Any = op.value
+    kind, index, hook = value
+    tail = output[-1024:].decode("utf-8", "replace").strip()
+    if report.detail == lib.OCIRT_DETAIL_TIMEOUT:
+        return HookError(kind, index, op.path, f"timed out after {hook.get('timeout')} s", stderr=tail)
+    if report.detail & lib.OCIRT_DETAIL_STATUS:
+        status = report.detail & 0xFFFF
+        code = -(status & 0x7F) if status & 0x7F else status >> 8
+        reason = f"signal: {-code}" if code < 0 else f"exit status {code}"
+        return HookError(kind, index, op.path, reason, status=code, stderr=tail)
+    return HookError(kind, index, op.path, errno_text(report.error), stderr=tail)
+
+
+def _lookup_error(report: Report, op: Op) -> ProgramError:
+    """The texts are those that engines turn into exit status 126 and 127."""
+    name = str(op.text)
+    words = errno_text(report.error)
+    if report.error == errnos.ENOENT:
+        words = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
+    return ProgramError(f'exec: "{name}": {words}', report.error, filename=name)
+
+
+def _exec_error(report: Report, op: Op) -> ProgramError:
+    name = op.data.partition(b"\0")[0].decode("utf-8", "replace")
+    hint = next((text for word, text in _HINTS.items() if report.detail == getattr(lib, "OCIRT_DETAIL_" + word)), None)
+    # One line, as runc says it: `exec /run.sh: no such file or directory`.
+    return ProgramError(f"exec {name}: {errno_text(report.error)}", report.error, filename=name, hint=hint)

@@ -1,0 +1,60 @@
+"""Exec: another process into a running container."""
+
+from __future__ import annotations
+
+import os
+
+from ocirt import host
+from ocirt.launch.doers import Joiner, connect_console
+from ocirt.launch.walk import Walk
+from ocirt.plan import EXEC, Compilation, compile_plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirt.cgroup import Cgroup
+    from ocirt.options import Options
+
+
+def join(
+    config: dict[str, Any], process: dict[str, Any], document: dict[str, Any], cgroup: Cgroup, init_pidfd: int, options: Options, filter: Any
+) -> Walk:
+    """Runs *process* in the container of *config*; the walk's pid is a child of the calling process. Raises what the init reports."""
+    compilation = Compilation(config, host.facts(cgroup), id=document["id"])
+    compilation.process = process
+    compilation.process_pointer = ""
+    compilation.no_new_keyring = document["noNewKeyring"]
+    compilation.preserve_fds = options.all_preserved_fds()
+    compilation.console = bool(process.get("terminal"))
+    compilation.filter = filter
+    compilation.exec_join_root = document["noPivot"] or not document["ownMountNamespace"]
+    options.pass_environment(compilation)
+    plan = compile_plan(EXEC, compilation)
+    doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda status, pid: "", warn=options.warn)
+    doer.init_pid = document["pid"]
+    doer.init_pidfd = init_pidfd
+    walk = None
+    try:
+        walk = Walk(plan, doer)
+        walk.run()
+        options.send_pidfd(walk.pidfd)
+        options.write_pid_file(walk.pid)
+    except BaseException:
+        if walk is not None:
+            walk.abort()
+            walk.close()
+        raise
+    finally:
+        doer.close()
+    options.trace_walk(walk)
+    return walk
+
+
+def _console(options: Options) -> int:
+    if options.console_socket is not None:
+        return connect_console(options.console_socket)
+    assert options.console_fd is not None
+    return os.dup(options.console_fd)
+
+

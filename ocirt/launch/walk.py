@@ -1,0 +1,259 @@
+"""Walks a plan beside the init: starts ocirt-init, sends what its operations need, does those of the host, hears what it reports.
+
+The walker and the init go through the same list. They wait for each other only at the meetings that HACKING.md lists.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirt._shim import ffi, lib
+from ocirt.errors import OcirtError, StepError
+from ocirt.launch.channel import DEADLINE_MS, Channel, check
+from ocirt.launch.failure import to_error
+from ocirt.launch.wire import encode, init_ops
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from ocirt.launch.channel import Report
+    from ocirt.plan.op import Op, Plan, Source
+
+    class Doer(Protocol):
+        """Who knows the container: opens what a plan can only name, does the host's operations, takes warnings."""
+
+        def open(self, source: Source, op: Op) -> int: ...
+        def do(self, op: Op, pid: int) -> None: ...
+        def warn(self, text: str) -> None: ...
+        def hook_output(self) -> bytes: ...
+
+
+_INIT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ocirt-init")
+_SIGKILL = 9
+
+
+def seal_init() -> int:
+    """A sealed copy of ocirt-init in memory. /proc/PID/exe of what enters a container leads there and to no file of the host
+    (CVE-2019-5736)."""
+    try:
+        fd = os.open(_INIT, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StepError("read ocirt-init", error.errno or 0, filename=_INIT, hint="ocirt is not completely installed") from None
+    try:
+        program = os.read(fd, 1 << 20)
+    finally:
+        os.close(fd)
+    return check(lib.ocirt_sealed_memfd(b"ocirt-init", ffi.from_buffer(program), len(program), 1), "seal ocirt-init")
+
+
+class Walk:
+    """One plan on its way. ``pid`` is the container's process, 0 until it is known; ``pidfd`` refers to it."""
+
+    __slots__ = ("ops", "pid", "pidfd", "channel", "clock_fd", "_all", "_doer", "_stage_pid", "_position", "_continue", "_has_hooks")
+
+    def __init__(self, plan: Plan, doer: Doer) -> None:
+        self.ops = init_ops(plan)
+        self._all = plan.ops
+        self._doer = doer
+        self._position = 0
+        self._continue = False
+        self._stage_pid = 0
+        self._has_hooks = any(op.kind == "HOOK" for op in self.ops)
+        self.pid = 0
+        self.pidfd = -1
+        self.clock_fd = -1
+        self.channel = self._spawn(plan)
+
+    def _spawn(self, plan: Plan) -> Channel:
+        data = encode(self.ops, plan.preserve_fds)
+        pair, stage_pidfd = ffi.new("int[2]"), ffi.new("int *", -1)
+        check(lib.ocirt_channel_pair(pair), "create the channel to ocirt-init")
+        channel, theirs = Channel(pair[0]), pair[1]
+        exe_fd = plan_fd = -1
+        try:
+            exe_fd = seal_init()
+            plan_fd = check(lib.ocirt_sealed_memfd(b"ocirt-plan", ffi.from_buffer(data), len(data), 0), "seal the plan")
+            self._stage_pid = check(lib.ocirt_spawn(exe_fd, theirs, plan.preserve_fds, stage_pidfd), "start ocirt-init")
+            os.close(stage_pidfd[0])
+            channel.send(lib.OCIRT_COMMAND_PLAN, [plan_fd])
+            self.clock_fd = os.memfd_create("ocirt-clock", os.MFD_CLOEXEC)
+            os.ftruncate(self.clock_fd, 16 * len(self.ops))
+            channel.push(os.dup(self.clock_fd))
+        except BaseException:
+            channel.close()
+            raise
+        finally:
+            for fd in (theirs, exe_fd, plan_fd):
+                if fd >= 0:
+                    os.close(fd)
+        return channel
+
+    def run(self) -> None:
+        """Goes on until the init waits for start, or until its program runs. Raises what went wrong, in words."""
+        while self._position < len(self._all):
+            op = self._all[self._position]
+            self._position += 1
+            if op.where == "host":
+                self._alive(self.channel.flush())
+                self._doer.do(op, self._known_pid())
+                continue
+            self._answer()
+            for source in op.sources:
+                self._alive(self.channel.push(self._doer.open(source, op)))
+            if op.kind == "SYNC":
+                self._alive(self.channel.flush())
+                self._expect(lib.OCIRT_REPORT_SYNC)
+                self._continue = True
+            elif op.kind == "WAIT_START":
+                self._alive(self.channel.flush())
+                self._expect(lib.OCIRT_REPORT_READY)
+                self._reap_stage()
+                return
+        self._answer()
+        self._alive(self.channel.flush())
+        self._expect_program()
+        self._reap_stage()
+
+    def commit(self, *, and_start: bool) -> None:
+        """Create is complete. With *and_start* the init starts at once, on this channel, and `run` goes on."""
+        self._alive(self.channel.send(lib.OCIRT_COMMAND_COMMIT))
+        if and_start:
+            self._continue = True
+
+    def _answer(self) -> None:
+        if self._continue:
+            self._continue = False
+            self._alive(self.channel.send(lib.OCIRT_COMMAND_CONTINUE))
+
+    def _known_pid(self) -> int:
+        # A host operation needs the pid only after CLONE; before it there is none to wait for.
+        cloned = any(op.kind == "CLONE" for op in self._all[: self._position])
+        while cloned and not self.pid:
+            self._take(self._receive())
+        return self.pid
+
+    def _receive(self) -> Report | None:
+        try:
+            return self.channel.receive(-1 if self._has_hooks else DEADLINE_MS)
+        except StepError as error:
+            raise StepError(self._where(), error.errno or 0, where="init", hint="ocirt-init did not answer in time") from None
+
+    def _take(self, report: Report | None) -> None:
+        """Notes a pid or a warning; raises an error or an end of file as what they mean."""
+        if report is None:
+            raise self._died()
+        if report.kind == lib.OCIRT_REPORT_PID:
+            self.pid = report.detail
+            self.pidfd = os.pidfd_open(self.pid)
+        elif report.kind == lib.OCIRT_REPORT_ERROR:
+            raise to_error(report, self.ops, self._doer.hook_output())
+        elif report.kind == lib.OCIRT_REPORT_WARNING:
+            self._doer.warn(str(to_error(report, self.ops)))
+
+    def _expect(self, kind: int) -> None:
+        while True:
+            report = self._receive()
+            self._take(report)
+            if report is not None and report.kind == kind and self.pid:
+                return
+            if report is not None and report.kind == kind:
+                while not self.pid:
+                    self._take(self._receive())
+                return
+
+    def _expect_program(self) -> None:
+        """End of file: execve(2) has closed the channel. That of an init that was killed looks the same, and is told apart by
+        what it was at."""
+        while True:
+            report = self._receive()
+            if report is None:
+                break
+            self._take(report)
+        # A kill at the very execve cannot be told from a program that ends at once; its exit status says it.
+        if not self.pid or self._last_started() != len(self.ops) - 1:
+            raise self._died()
+
+    def _alive(self, is_alive: bool) -> None:
+        """A send that failed: the init's last words say why."""
+        while not is_alive:
+            self._take(self._receive())
+
+    def _times(self) -> list[int]:
+        data = os.pread(self.clock_fd, 16 * len(self.ops), 0)
+        return [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data), 8)]
+
+    def _last_started(self) -> int:
+        return max((index for index, start in enumerate(self._times()[::2]) if start), default=-1)
+
+    def _where(self) -> str:
+        index = self._last_started()
+        return self.ops[index].step if 0 <= index < len(self.ops) else "start ocirt-init"
+
+    def _died(self) -> OcirtError:
+        step = self._where()
+        status = None
+        child = self.pid or self._stage_pid
+        try:
+            if child:
+                status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+                if self.pid:
+                    self.pid = -1
+                else:
+                    self._stage_pid = 0
+        except ChildProcessError:
+            pass
+        hint = None
+        if status == -_SIGKILL:
+            hint = "ocirt-init was killed: perhaps the memory limit is too low for the set-up"
+        elif status is not None and status < 0:
+            hint = f"ocirt-init was ended by signal {-status}"
+        return StepError(step, 104, where="init", hint=hint, detail="ocirt-init is gone")
+
+    def remaining(self) -> list[Op]:
+        """The init's operations that are still to come."""
+        return [op for op in self._all[self._position :] if op.where == "init"]
+
+    def durations(self) -> list[tuple[Op, int]]:
+        """Every operation of the init that has run, and how long it took in ns."""
+        times = self._times()
+        return [(op, times[2 * i + 1] - times[2 * i]) for i, op in enumerate(self.ops) if times[2 * i + 1]]
+
+    def _reap_stage(self) -> None:
+        pid, self._stage_pid = self._stage_pid, 0
+        if pid:
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                pass  # the host program reaps all children itself
+
+    def abort(self) -> None:
+        """Ends the init and reaps it. With it ends everything in its PID namespace."""
+        lib.ocirt_hang_up(self.channel.fd)
+        self._reap_stage()
+        while self.pid == 0:
+            # It may have been cloned without our having heard of it.
+            report = self.channel.receive(0) if self._stage_has_spoken() else None
+            if report is None:
+                break
+            if report.kind == lib.OCIRT_REPORT_PID:
+                self.pid = report.detail
+                self.pidfd = os.pidfd_open(self.pid)
+        if self.pidfd >= 0:
+            lib.ocirt_pidfd_signal(self.pidfd, _SIGKILL)
+        if self.pid > 0:
+            try:
+                os.waitpid(self.pid, 0)
+            except ChildProcessError:
+                pass
+
+    def _stage_has_spoken(self) -> bool:
+        return bool(lib.ocirt_wait_readable(self.channel.fd, 0) > 0)
+
+    def close(self) -> None:
+        """Lets go of every descriptor; the process goes on."""
+        self.channel.close()
+        for fd in (self.clock_fd, self.pidfd):
+            if fd >= 0:
+                os.close(fd)
+        self.clock_fd = self.pidfd = -1

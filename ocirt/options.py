@@ -1,0 +1,130 @@
+"""What a caller may say about one create or exec beyond the configuration."""
+
+from __future__ import annotations
+
+import os
+
+from ocirt._shim import ffi, lib
+from ocirt.errors import OcirtError, StepError
+from ocirt.launch.channel import check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ocirt.launch.walk import Walk
+    from ocirt.plan.op import Compilation
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+class Options:
+    """Options of create, run and exec.
+
+    root: directory of the state store. cgroup_manager: "cgroupfs", "systemd" or "disabled". no_pivot: MS_MOVE and chroot
+    instead of pivot_root(2). no_new_keyring: keep the caller's session keyring. preserve_fds: that many descriptors from 3 on
+    are the program's. console_socket: path of a socket, or console_fd: a descriptor of one, that gets the pty master. pidfd_socket:
+    path of a socket that gets a pidfd of the process. pid_file: path of a file that gets its pid. attached: the process
+    that creates the container starts it too (run). sub_cgroups, ignore_paused: for exec. warn and trace are called with a
+    line of text each.
+    """
+
+    __slots__ = (
+        "root", "cgroup_manager", "no_pivot", "no_new_keyring", "preserve_fds", "console_socket", "console_fd", "pidfd_socket",
+        "pid_file", "attached", "sub_cgroups", "ignore_paused", "warn", "trace",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        root: str | None = None,
+        cgroup_manager: str = "cgroupfs",
+        no_pivot: bool = False,
+        no_new_keyring: bool = False,
+        preserve_fds: int = 0,
+        console_socket: str | None = None,
+        console_fd: int | None = None,
+        pidfd_socket: str | None = None,
+        pid_file: str | None = None,
+        attached: bool = False,
+        sub_cgroups: Mapping[str, str] | None = None,
+        ignore_paused: bool = False,
+        warn: Callable[[str], None] = _ignore,
+        trace: Callable[[str], None] | None = None,
+    ) -> None:
+        self.root = root
+        self.cgroup_manager = cgroup_manager
+        self.no_pivot = no_pivot
+        self.no_new_keyring = no_new_keyring
+        self.preserve_fds = preserve_fds
+        self.console_socket = console_socket
+        self.console_fd = console_fd
+        self.pidfd_socket = pidfd_socket
+        self.pid_file = pid_file
+        self.attached = attached
+        self.sub_cgroups = sub_cgroups
+        self.ignore_paused = ignore_paused
+        self.warn = warn
+        self.trace = trace
+
+    def _listen_fds(self) -> int:
+        """Sockets of an activated service, sd_listen_fds(3)."""
+        count = os.environ.get("LISTEN_FDS", "")
+        return int(count) if count.isascii() and count.isdecimal() and len(count) < 6 else 0
+
+    def all_preserved_fds(self) -> int:
+        return self._listen_fds() + self.preserve_fds
+
+    def check(self) -> None:
+        """Every descriptor that is to be preserved must have been handed to this process on purpose; a number that the runtime itself uses
+        by chance is not (CVE-2024-21626). Raises OcirtError."""
+        for fd in range(3, 3 + self.all_preserved_fds()):
+            if not lib.ocirt_is_inherited(fd):
+                raise OcirtError(
+                    f"file descriptor {fd} is to be preserved (--preserve-fds, LISTEN_FDS), but the caller has not passed it on"
+                )
+
+    def pass_environment(self, compilation: Compilation) -> None:
+        """Socket activation: the program learns how many sockets it has, and that they are its own (its pid is 1)."""
+        count = self._listen_fds()
+        if count and compilation.process:
+            env = [*(compilation.process.get("env") or ()), f"LISTEN_FDS={count}", "LISTEN_PID=1"]
+            names = os.environ.get("LISTEN_FDNAMES")
+            if names:
+                env.append(f"LISTEN_FDNAMES={names}")
+            compilation.process = {**compilation.process, "env": env}
+
+    def send_pidfd(self, pidfd: int) -> None:
+        if self.pidfd_socket is None:
+            return
+        from ocirt.launch.doers import connect_console
+
+        fd = connect_console(self.pidfd_socket)
+        try:
+            check(lib.ocirt_send_fd(fd, pidfd, ffi.from_buffer(b"pidfd\0")), f"send the pidfd to {self.pidfd_socket}", self.pidfd_socket)
+        finally:
+            os.close(fd)
+
+    def write_pid_file(self, pid: int) -> None:
+        """Digits only, whole before it has its name: containerd parses the file strictly and reads it at once."""
+        if self.pid_file is None:
+            return
+        directory, _, name = self.pid_file.rpartition("/")
+        temporary = f"{directory}{'/' if directory or self.pid_file.startswith('/') else ''}.{name}.{os.getpid()}"
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(fd, str(pid).encode())
+            finally:
+                os.close(fd)
+            os.rename(temporary, self.pid_file)
+        except OSError as error:
+            raise StepError(f"write pid file {self.pid_file}", error.errno or 0, filename=self.pid_file) from None
+
+    def trace_walk(self, walk: Walk) -> None:
+        if self.trace is not None:
+            for op, nanoseconds in walk.durations():
+                origin = f" ({op.origin})" if op.origin else ""
+                self.trace(f"{op.describe()}{origin}: {nanoseconds / 1000:.0f} us")

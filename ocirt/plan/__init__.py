@@ -1,0 +1,91 @@
+"""From a configuration to a plan: the order in which a container is set up, in two lists that can be read aloud.
+
+Pure: no system calls, no files, no clock. Every topic is a function that turns a Compilation into operations.
+"""
+
+from __future__ import annotations
+
+from ocirt.plan import cgroups, devices, hooks, joining, mounts, namespaces, paths, process, rootfs, sysctl
+from ocirt.plan.op import Compilation, Host, Op, Plan, Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirt.plan.op import Topic
+
+__all__ = ["CREATE", "EXEC", "Compilation", "Host", "Op", "Plan", "Source", "compile_plan"]
+
+CREATE: tuple[Topic, ...] = (
+    process.unsupported,
+    # In the runtime's namespaces, with the runtime's privileges.
+    cgroups.create_early,
+    process.oom_score_adj,
+    process.raise_rlimits,
+    namespaces.join,
+    namespaces.time,
+    namespaces.clone,
+    # In the container's process.
+    cgroups.create_late,
+    namespaces.id_maps,
+    cgroups.join,
+    cgroups.limits,
+    namespaces.cgroup,
+    # Before it is root of a user namespace: its way to the root filesystem may lead through directories of the host's root.
+    rootfs.attach,
+    namespaces.become_root,
+    process.clear_umask,
+    process.session,
+    namespaces.loopback,
+    namespaces.names,
+    mounts.ops,
+    devices.ops,
+    process.console,
+    process.make_cwd,
+    # "after the runtime environment has been created but before the pivot_root" (config.md#createRuntime-hooks).
+    hooks.create_runtime,
+    hooks.create_container,
+    sysctl.ops,
+    paths.readonly,
+    paths.masked,
+    rootfs.readonly,
+    rootfs.enter,
+    process.chdir,
+    process.lookup,
+    process.wait_start,
+    # start
+    hooks.start_container,
+    process.scheduling,
+    process.rlimits,
+    process.ownership,
+    process.labels,
+    process.credentials,
+    process.execute,
+)
+
+EXEC: tuple[Topic, ...] = (
+    process.unsupported,
+    process.oom_score_adj,
+    process.raise_rlimits,
+    joining.namespaces,
+    joining.clone,
+    cgroups.join,
+    joining.root,
+    namespaces.become_root,
+    process.session,
+    process.exec_console,
+    process.chdir,
+    process.lookup,
+    process.scheduling,
+    process.rlimits,
+    process.ownership,
+    process.labels,
+    process.credentials,
+    process.execute,
+)
+
+
+def compile_plan(order: tuple[Topic, ...], compilation: Compilation) -> Plan:
+    """Compiles by CREATE or EXEC. Raises ConfigError and UnsupportedError, each with the pointer of the property."""
+    ops: list[Op] = []
+    for topic in order:
+        ops += topic(compilation)
+    return Plan(ops, compilation.preserve_fds)

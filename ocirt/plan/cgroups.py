@@ -1,0 +1,42 @@
+"""The container's control groups: made by the runtime, entered by the init (config-linux.md#control-groups)."""
+
+from __future__ import annotations
+
+from ocirt.plan.op import Op, Source, host_op
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirt.plan.op import Compilation
+
+_POINTER = "/linux/cgroupsPath"
+
+
+def _origin(c: Compilation) -> str:
+    return _POINTER if c.linux.get("cgroupsPath") else ""
+
+
+def create_early(c: Compilation) -> list[Op]:
+    """The process is born in its v2 cgroup (CLONE_INTO_CGROUP, Linux 5.7), so that must be there before."""
+    return _create(c) if c.host.cgroup2 else []
+
+
+def create_late(c: Compilation) -> list[Op]:
+    """With v1 alone they are made while the kernel makes the namespaces."""
+    return _create(c) if c.host.hierarchies and not c.host.cgroup2 else []
+
+
+def _create(c: Compilation) -> list[Op]:
+    paths = [path for _, _, path in c.host.hierarchies] + ([c.host.cgroup2[1]] if c.host.cgroup2 else [])
+    more = f" and in {len(paths) - 1} more hierarchies" if len(paths) > 1 else ""
+    return [host_op("create-cgroup", f"create cgroup {paths[-1]}{more}", _origin(c))]
+
+
+def join(c: Compilation) -> list[Op]:
+    return [
+        Op("JOIN_CGROUP", f"join cgroup {path}", _origin(c), sources=(Source("cgroup-entry", index=index),))
+        for index, (_, _, path) in enumerate(c.host.hierarchies)
+    ]
+
+
+def limits(c: Compilation) -> list[Op]:
+    return [host_op("limit", f"write {setting.value!r} to {setting.file}", setting.pointer, value=setting) for setting in c.settings]

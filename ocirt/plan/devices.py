@@ -1,0 +1,73 @@
+"""``/dev``: the nodes and links that every container has, and those of ``linux.devices`` (config-linux.md#default-devices)."""
+
+from __future__ import annotations
+
+from ocirt.plan.constants import S_IFBLK, S_IFCHR, S_IFIFO
+from ocirt.plan.mounts import clean
+from ocirt.plan.op import Op, Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirt.plan.op import Compilation
+
+DEFAULT_DEVICES = (
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+)
+# config-linux.md#dev-symbolic-links; /dev/core is what runc adds.
+LINKS = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/core", "/proc/kcore"),
+)
+_TYPES = {"c": S_IFCHR, "u": S_IFCHR, "b": S_IFBLK, "p": S_IFIFO}
+
+
+def makedev(major: int, minor: int) -> int:
+    """dev_t as the kernel's system calls take it (new_encode_dev of <linux/kdev_t.h>)."""
+    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+
+
+def is_bound(c: Compilation) -> bool:
+    """Whether /dev is the host's, or another's, by a bind mount: then it is as it should be, and nothing is made in it."""
+    for mount in c.config.get("mounts") or ():
+        if clean(mount["destination"]) == "/dev":
+            words = mount.get("options") or ()
+            return mount.get("type") == "bind" or "bind" in words or "rbind" in words
+    return False
+
+
+def ops(c: Compilation) -> list[Op]:
+    own = c.linux.get("devices") or ()
+    result = []
+    if not is_bound(c):
+        taken = {clean(device["path"]) for device in own}
+        result += [_node(c, path, S_IFCHR | 0o666, makedev(major, minor), 0, 0, "") for path, major, minor in DEFAULT_DEVICES if path not in taken]
+        result += [Op("SYMLINK", f"link {path} to {target}", path=path, text=target) for path, target in LINKS]
+        result.append(Op("SYMLINK", "link /dev/ptmx to pts/ptmx", path="/dev/ptmx", text="pts/ptmx", flags=("REPLACE",)))
+    for index, device in enumerate(own):
+        result.append(_own(c, device, f"/linux/devices/{index}"))
+    return result
+
+
+def _own(c: Compilation, device: Any, pointer: str) -> Op:
+    # Engines send file type bits in fileMode (podman --privileged): only the permissions count.
+    mode = _TYPES[device["type"]] | (device.get("fileMode", 0o666) & 0o7777)
+    number = 0 if device["type"] == "p" else makedev(device.get("major", 0), device.get("minor", 0))
+    return _node(c, clean(device["path"]), mode, number, device.get("uid") or 0, device.get("gid") or 0, pointer)
+
+
+def _node(c: Compilation, path: str, mode: int, number: int, uid: int, gid: int, pointer: str) -> Op:
+    if c.has_namespace("user") or not c.host.privileged:
+        # mknod(2) of devices is refused in a user namespace: the host's node is bound instead.
+        sources = (Source("tree", path),) if c.host.privileged else ()
+        return Op("BIND", f"bind device {path}", pointer, path=path, text="" if sources else path, c=1, sources=sources)
+    return Op("DEVICE", f"make device {path}", pointer, path=path, mode=mode, a=number, b=uid, c=gid)

@@ -1,0 +1,33 @@
+"""``exec``: the way of another process into a container that is there already."""
+
+from __future__ import annotations
+
+from ocirt.plan.namespaces import NAMESPACES
+from ocirt.plan.op import Op, Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirt.plan.op import Compilation
+
+
+def namespaces(c: Compilation) -> list[Op]:
+    """All namespaces of the init in one setns(2) on its pidfd (Linux 5.8)."""
+    flags = 0
+    kinds = [kind for kind in NAMESPACES if c.has_namespace(kind)]
+    for kind in kinds:
+        flags |= NAMESPACES[kind][0]
+    if not flags:
+        return []
+    return [Op("JOIN_NAMESPACE", f"join the container's {', '.join(kinds)} namespaces", "/linux/namespaces", a=flags, sources=(Source("init"),))]
+
+
+def clone(c: Compilation) -> list[Op]:
+    sources = (Source("cgroup"),) if c.host.cgroup2 else ()
+    return [Op("CLONE", "clone the process" + (" into the container's cgroup" if sources else ""), sources=sources)]
+
+
+def root(c: Compilation) -> list[Op]:
+    """Without a mount namespace of its own, or without pivot_root, the container's root is not the one of its namespace."""
+    if not c.exec_join_root:
+        return []
+    return [Op("ENTER_ROOT", "enter the container's root filesystem", "/root/path", sources=(Source("init-root"),))]

@@ -1,0 +1,120 @@
+"""The words of ``mounts[].options``: what each means to the kernel (config.md#mounts, mount(8), mount_setattr(2)).
+
+A word that is not here is an option of the filesystem itself.
+"""
+
+from __future__ import annotations
+
+from ocirt.plan.constants import (
+    MOUNT_ATTR__ATIME,
+    MOUNT_ATTR_NOATIME,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NODIRATIME,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_NOSYMFOLLOW,
+    MOUNT_ATTR_RDONLY,
+    MOUNT_ATTR_RELATIME,
+    MOUNT_ATTR_STRICTATIME,
+)
+
+# word -> (attributes to set, attributes to clear); with an "r" in front the whole tree below has them (Linux 5.12)
+ATTRIBUTES = {
+    "ro": (MOUNT_ATTR_RDONLY, 0),
+    "rw": (0, MOUNT_ATTR_RDONLY),
+    "nosuid": (MOUNT_ATTR_NOSUID, 0),
+    "suid": (0, MOUNT_ATTR_NOSUID),
+    "nodev": (MOUNT_ATTR_NODEV, 0),
+    "dev": (0, MOUNT_ATTR_NODEV),
+    "noexec": (MOUNT_ATTR_NOEXEC, 0),
+    "exec": (0, MOUNT_ATTR_NOEXEC),
+    "nodiratime": (MOUNT_ATTR_NODIRATIME, 0),
+    "diratime": (0, MOUNT_ATTR_NODIRATIME),
+    "nosymfollow": (MOUNT_ATTR_NOSYMFOLLOW, 0),
+    "symfollow": (0, MOUNT_ATTR_NOSYMFOLLOW),
+    # The access times are one field of three values: setting one means clearing the field.
+    "relatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+    "norelatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+    "noatime": (MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME),
+    "atime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+    "strictatime": (MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME),
+    "nostrictatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+}
+RECURSIVE_ATTRIBUTES = {"r" + word: value for word, value in ATTRIBUTES.items()}
+
+# word -> enum ocirt_propagation
+PROPAGATIONS = {
+    "private": 1,
+    "slave": 2,
+    "shared": 3,
+    "unbindable": 4,
+    "rprivate": 8 | 1,
+    "rslave": 8 | 2,
+    "rshared": 8 | 3,
+    "runbindable": 8 | 4,
+}
+
+# Flags of the filesystem, not of the mount: word -> what fsconfig(2) is told, or "" where the default says it.
+SUPERBLOCK = {
+    "async": "async",
+    "sync": "sync",
+    "dirsync": "dirsync",
+    "lazytime": "lazytime",
+    "nolazytime": "nolazytime",
+    "mand": "mand",
+    "nomand": "nomand",
+    "silent": "silent",
+    "loud": "",
+    "iversion": "iversion",
+    "noiversion": "",
+    "defaults": "",
+}
+
+BINDS = {"bind": False, "rbind": True}
+
+OPTION_WORDS = tuple(sorted({*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATIONS, *SUPERBLOCK, *BINDS}))
+
+
+class Options:
+    """The options of one mount, sorted out: ``set``/``clear`` for the mount, ``tree_set``/``tree_clear`` for the tree below,
+    ``propagation`` packed as in csrc/plan.h, ``bind`` (None, or whether it is recursive), ``data`` for the filesystem."""
+
+    __slots__ = ("set", "clear", "tree_set", "tree_clear", "propagation", "bind", "data", "superblock")
+
+    def __init__(self, words: list[str]) -> None:
+        self.set = 0
+        self.clear = 0
+        self.tree_set = 0
+        self.tree_clear = 0
+        self.propagation: list[int] = []
+        self.bind: bool | None = None
+        self.data: list[str] = []
+        self.superblock: list[str] = []
+        for word in words:
+            if word in ATTRIBUTES:
+                self.set, self.clear = _apply(self.set, self.clear, ATTRIBUTES[word])
+            elif word in RECURSIVE_ATTRIBUTES:
+                self.tree_set, self.tree_clear = _apply(self.tree_set, self.tree_clear, RECURSIVE_ATTRIBUTES[word])
+            elif word in PROPAGATIONS:
+                self.propagation.append(PROPAGATIONS[word])
+            elif word in BINDS:
+                self.bind = BINDS[word] or bool(self.bind)
+            elif word in SUPERBLOCK:
+                if SUPERBLOCK[word]:
+                    self.superblock.append(SUPERBLOCK[word])
+            elif word:
+                self.data.append(word)
+
+
+def _apply(set_: int, clear: int, change: tuple[int, int]) -> tuple[int, int]:
+    """The last word wins: "ro,rw" is writable. A field is cleared before a value of it is set, as mount_setattr(2) does."""
+    to_set, to_clear = change
+    return (set_ & ~to_clear) | to_set, (clear | to_clear) & ~(to_set & ~MOUNT_ATTR__ATIME)
+
+
+def pack_propagation(values: list[int]) -> int:
+    """Four bits each, the first in the lowest; the init applies them in order."""
+    packed = 0
+    for position, value in enumerate(values[-16:]):
+        packed |= value << (4 * position)
+    return packed

@@ -1,0 +1,214 @@
+"""``mounts``: each becomes one op, a cgroup mount on v1 several (config.md#mounts)."""
+
+from __future__ import annotations
+
+from ocirt.errors import ConfigError, UnsupportedError
+from ocirt.plan.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
+from ocirt.plan.mount_options import Options, pack_propagation
+from ocirt.plan.op import Op, Source, strings
+from ocirt.plan.rootfs import default_propagation, propagation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirt.plan.op import Compilation
+
+# Files of procfs that may be covered by a mount, as lxcfs does; anything else below /proc is refused (CVE-2019-16884).
+PROC_ALLOWED = frozenset(
+    "/proc/" + name for name in ("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "sys/kernel/ns_last_pid")
+)
+
+# Filesystems without a device: read-only is a matter of the mount, not of the superblock, which others may share.
+_VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay", "ramfs"))
+
+_WAITING_FOR = {"tmpcopyup": "a later version of ocirt", "idmap": "a later version of ocirt", "ridmap": "a later version of ocirt"}
+
+
+def clean(destination: str) -> str:
+    """The destination as an absolute path without empty and ``.`` components; ``..`` at the root is the root.
+
+    config.md: a relative destination is deprecated and means one relative to "/".
+    """
+    parts: list[str] = []
+    for part in destination.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
+
+
+def ops(c: Compilation) -> list[Op]:
+    result: list[Op] = []
+    late: list[Op] = []
+    for index, mount in enumerate(c.config.get("mounts") or ()):
+        pointer = f"/mounts/{index}"
+        options = Options(mount.get("options") or [])
+        _refuse_unsupported(mount, options, pointer)
+        kind = mount.get("type") or ""
+        destination = clean(mount["destination"])
+        if options.bind is not None or kind == "bind":
+            result.append(_bind(c, mount, destination, options, pointer))
+        elif kind == "cgroup" or (kind == "cgroup2" and c.host.cgroup_mode in ("v1", "hybrid")):
+            result += _cgroup(c, destination, options, pointer)
+        else:
+            result += _filesystem(mount, kind, destination, options, pointer, late)
+    return result + late
+
+
+def _refuse_unsupported(mount: Any, options: Options, pointer: str) -> None:
+    for word in options.data:
+        name = word.partition("=")[0]
+        if name in _WAITING_FOR:
+            raise UnsupportedError(f"mount option {word!r}", _WAITING_FOR[name], pointer=pointer + "/options")
+    if mount.get("uidMappings") or mount.get("gidMappings"):
+        raise UnsupportedError("an idmapped mount", _WAITING_FOR["idmap"], pointer=pointer + "/uidMappings")
+
+
+def _attributes(options: Options) -> tuple[int, int]:
+    """a and b of BIND: the mount's own attributes in the low half, those of the tree in the high half."""
+    return options.set | options.tree_set << 32, options.clear | options.tree_clear << 32
+
+
+def _proc_flags(destination: str) -> tuple[str, ...]:
+    return ("ON_PROCFS", "NO_SYMLINKS") if destination in PROC_ALLOWED else ()
+
+
+def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointer: str) -> Op:
+    source = mount.get("source")
+    if not source:
+        raise ConfigError("a bind mount needs a source", pointer=pointer + "/source")
+    recursive = bool(options.bind) or options.bind is None
+    # runc binds out of a copy of the host's mounts that are slaves (or private) by then; a clone of the host's own mount is
+    # a peer, and would send what is mounted in the container to the host.
+    first = [] if propagation(c) & MS_SHARED else [(1 if default_propagation(c) == MS_PRIVATE else 2) | 8]
+    a, b = _attributes(options)
+    flags = _proc_flags(destination) + (("RECURSIVE",) if recursive else ())
+    word = "rbind" if recursive else "bind"
+    return Op(
+        "BIND",
+        f"{word} {source} on {destination}{_said(mount)}",
+        pointer,
+        path=destination,
+        text="" if c.host.privileged else source,
+        flags=flags,
+        a=a,
+        b=b,
+        c=pack_propagation(first + options.propagation),
+        sources=(Source("tree", source, recursive=recursive),) if c.host.privileged else (),
+    )
+
+
+def _said(mount: Any) -> str:
+    words = [word for word in mount.get("options") or () if word not in ("bind", "rbind")]
+    return f" ({','.join(words)})" if words else ""
+
+
+def _filesystem(mount: Any, kind: str, destination: str, options: Options, pointer: str, late: list[Op]) -> list[Op]:
+    if not kind:
+        raise ConfigError("a mount needs a type unless it is a bind mount", pointer=pointer + "/type")
+    flags: tuple[str, ...] = ()
+    attributes = options.set | options.tree_set
+    data = options.superblock + options.data
+    if attributes & MOUNT_ATTR_RDONLY:
+        if destination == "/dev" or kind == "tmpfs":
+            # Devices, and targets of later mounts, are still to be made in it.
+            attributes &= ~MOUNT_ATTR_RDONLY
+            late.append(Op("MOUNT_READONLY", f"make {destination} read-only", pointer + "/options", path=destination))
+        elif kind not in _VIRTUAL:
+            data.append("ro")
+    if kind in ("proc", "sysfs"):
+        flags = ("ON_PROCFS", "NO_SYMLINKS")
+    elif kind == "tmpfs" and not any(word.startswith("mode=") for word in data):
+        flags = ("INHERIT_MODE",)
+    if destination in PROC_ALLOWED:
+        flags += _proc_flags(destination)
+    return [
+        Op(
+            "MOUNT",
+            f"mount {kind} on {destination}{_said(mount)}",
+            pointer,
+            path=destination,
+            text=kind,
+            data=strings(mount.get("source") or kind, *data),
+            flags=flags,
+            a=attributes,
+            c=pack_propagation(options.propagation),
+        )
+    ]
+
+
+def _cgroup(c: Compilation, destination: str, options: Options, pointer: str) -> list[Op]:
+    """A ``cgroup`` mount shows the container its cgroups: with a cgroup namespace of its own as filesystems, else as binds."""
+    host = c.host
+    private = "cgroup" in c.create_namespaces
+    attributes = options.set | options.tree_set
+    if host.cgroup_mode == "none":
+        return []
+    if host.cgroup_mode == "v2":
+        return [_cgroup2(c, destination, attributes, options, pointer)]
+    result = [
+        Op(
+            "MOUNT",
+            f"mount tmpfs on {destination} for the cgroup hierarchies",
+            pointer,
+            path=destination,
+            text="tmpfs",
+            data=strings("tmpfs", "mode=755"),
+            a=(attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) & ~MOUNT_ATTR_RDONLY,
+            c=pack_propagation(options.propagation),
+        )
+    ]
+    for controllers, mount_point, path in host.hierarchies:
+        name = mount_point.rpartition("/")[2]
+        target = f"{destination}/{name}"
+        if private:
+            named = [word for word in controllers if word.startswith("name=")]
+            data = strings("cgroup", *(["none", *named] if named else controllers))
+            result.append(Op("MOUNT", f"mount cgroup {','.join(controllers)} on {target}", pointer, path=target, text="cgroup", data=data, a=attributes))
+        else:
+            result.append(_cgroup_bind(c, path, target, attributes, pointer))
+        for controller in controllers:
+            # "cpu" beside "cpu,cpuacct", as every tool expects.
+            if len(controllers) > 1 and controller != name:
+                result.append(Op("SYMLINK", f"link {destination}/{controller} to {name}", pointer, path=f"{destination}/{controller}", text=name))
+    if host.cgroup2:
+        mount_point, path = host.cgroup2
+        target = f"{destination}/{mount_point.rpartition('/')[2]}"
+        if private:
+            result.append(Op("MOUNT", f"mount cgroup2 on {target}", pointer, path=target, text="cgroup2", data=strings("cgroup2"), a=attributes))
+        else:
+            result.append(_cgroup_bind(c, path, target, attributes, pointer))
+    if attributes & MOUNT_ATTR_RDONLY:
+        result.append(Op("MOUNT_READONLY", f"make {destination} read-only", pointer + "/options", path=destination))
+    return result
+
+
+def _cgroup_bind(c: Compilation, path: str, target: str, attributes: int, pointer: str) -> Op:
+    return Op(
+        "BIND",
+        f"bind cgroup {path} on {target}",
+        pointer,
+        path=target,
+        text="" if c.host.privileged else path,
+        a=attributes,
+        c=pack_propagation([2]),
+        sources=(Source("tree", path),) if c.host.privileged else (),
+    )
+
+
+def _cgroup2(c: Compilation, destination: str, attributes: int, options: Options, pointer: str) -> Op:
+    if "user" in c.create_namespaces and "cgroup" not in c.create_namespaces and c.host.cgroup2:
+        # The filesystem of a cgroup namespace that another user namespace owns cannot be mounted: the host's is shown.
+        return _cgroup_bind(c, c.host.cgroup2[0], destination, attributes, pointer)
+    return Op(
+        "MOUNT",
+        f"mount cgroup2 on {destination}",
+        pointer,
+        path=destination,
+        text="cgroup2",
+        data=strings("cgroup", *options.superblock, *options.data),
+        a=attributes,
+        c=pack_propagation(options.propagation),
+    )

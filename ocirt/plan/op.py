@@ -1,0 +1,173 @@
+"""What a plan consists of: operations, each with the words for it and the property that it comes from.
+
+Pure data. launch.wire turns the operations of the init into bytes, launch.walk does those of the host, ``ocirt plan`` prints both.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Source:
+    """A descriptor that the runtime opens for an op.
+
+    ``kind`` is "tree" (a clone of the mounts at ``path``, open_tree(2)), "path" (O_PATH), "namespace" (read-only), or a word
+    for what only the launch knows: "console", "listener", "hook-input", "hook-output", "cgroup-entry", "cgroup", "init", "init-root".
+    """
+
+    __slots__ = ("kind", "path", "recursive", "index")
+
+    def __init__(self, kind: str, path: str = "", *, recursive: bool = False, index: int = 0) -> None:
+        self.kind = kind
+        self.path = path
+        self.recursive = recursive
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"Source({self.kind!r}, {self.path!r})"
+
+
+class Op:
+    """One operation.
+
+    ``kind`` is the name of an op code of csrc/plan.h without its prefix ("MOUNT"), or of a host operation ("create-cgroup"). ``step`` says what it
+    does, in words that also stand behind "cannot" in an error. ``origin`` is the JSON pointer of the property that asks for it.
+    The other fields are those of ``struct ocirt_op``; ``sources`` are opened for its slots.
+    """
+
+    __slots__ = ("kind", "step", "origin", "path", "text", "data", "flags", "mode", "a", "b", "c", "sources", "where", "value")
+
+    def __init__(
+        self,
+        kind: str,
+        step: str,
+        origin: str = "",
+        *,
+        path: str = "",
+        text: str | bytes = "",
+        data: bytes = b"",
+        flags: tuple[str, ...] = (),
+        mode: int = 0,
+        a: int = 0,
+        b: int = 0,
+        c: int = 0,
+        sources: tuple[Source, ...] = (),
+        where: str = "init",
+        value: object = None,
+    ) -> None:
+        self.kind = kind
+        self.step = step
+        self.origin = origin
+        self.path = path
+        self.text = text
+        self.data = data
+        self.flags = flags
+        self.mode = mode
+        self.a = a
+        self.b = b
+        self.c = c
+        self.sources = sources
+        self.where = where
+        self.value = value
+
+    def describe(self) -> str:
+        """The step, and where it stands (host or init) is told by ``where``."""
+        return self.step
+
+    def __repr__(self) -> str:
+        return f"Op({self.kind!r}, {self.step!r}, {self.origin!r})"
+
+
+def host_op(kind: str, step: str, origin: str = "", value: object = None) -> Op:
+    """An operation that the runtime does itself when it comes to it; ``value`` is what the doer needs."""
+    return Op(kind, step, origin, where="host", value=value)
+
+
+def strings(*values: str) -> bytes:
+    """NUL-terminated strings one after the other, as the init takes argv, env and mount options."""
+    return b"".join(value.encode("utf-8", "surrogateescape") + b"\0" for value in values)
+
+
+class Plan:
+    """A list of operations in the order in which they are done, and how many descriptors from 3 on the program keeps."""
+
+    __slots__ = ("ops", "preserve_fds")
+
+    def __init__(self, ops: list[Op], preserve_fds: int = 0) -> None:
+        self.ops = ops
+        self.preserve_fds = preserve_fds
+
+
+class Host:
+    """What a plan depends on beyond the configuration; ocirt.host reads it, tests make their own.
+
+    ``privileged``: the runtime may clone mounts and raise limits on the host. ``hierarchies``: the v1 cgroup hierarchies as
+    (controllers, mount point, path of the container's cgroup); ``cgroup2``: the unified tree as (mount point, path), or None.
+    ``cgroup_mode``: "v1", "hybrid", "v2" or "none".    """
+
+    __slots__ = ("privileged", "euid", "cgroup_mode", "hierarchies", "cgroup2", "apparmor", "selinux", "last_cap")
+
+    def __init__(
+        self,
+        *,
+        privileged: bool = True,
+        euid: int = 0,
+        cgroup_mode: str = "none",
+        hierarchies: tuple[tuple[tuple[str, ...], str, str], ...] = (),
+        cgroup2: tuple[str, str] | None = None,
+        apparmor: bool = False,
+        selinux: bool = False,
+        last_cap: int = 40,
+    ) -> None:
+        self.privileged = privileged
+        self.euid = euid
+        self.cgroup_mode = cgroup_mode
+        self.hierarchies = hierarchies
+        self.cgroup2 = cgroup2
+        self.apparmor = apparmor
+        self.selinux = selinux
+        self.last_cap = last_cap
+
+
+class Compilation:
+    """What every topic of a plan reads: the configuration, the process, the host and the options of the call."""
+
+    __slots__ = (
+        "config", "process", "linux", "host", "id", "rootfs", "create_namespaces", "join_namespaces", "no_pivot", "no_new_keyring",
+        "preserve_fds", "console", "detached", "filter", "settings", "process_pointer", "exec_join_root", "keyring_name",
+    )  # fmt: skip
+
+    def __init__(self, config: dict, host: Host, *, id: str, rootfs: str = "") -> None:  # type: ignore[type-arg]
+        self.config = config
+        self.process = config.get("process")
+        self.linux = config.get("linux") or {}
+        self.host = host
+        self.id = id
+        self.rootfs = rootfs
+        self.no_pivot = False
+        self.no_new_keyring = False
+        self.preserve_fds = 0
+        self.console = False
+        self.detached = True
+        self.filter = None
+        self.settings: list = []  # type: ignore[type-arg]
+        self.process_pointer = "/process"
+        self.exec_join_root = False
+        self.create_namespaces: dict[str, str] = {}
+        self.join_namespaces: dict[str, tuple[str, str]] = {}
+        for index, namespace in enumerate(self.linux.get("namespaces") or ()):
+            pointer = f"/linux/namespaces/{index}"
+            if namespace.get("path"):
+                self.join_namespaces[namespace["type"]] = (namespace["path"], pointer)
+            else:
+                self.create_namespaces[namespace["type"]] = pointer
+
+    def has_namespace(self, kind: str) -> bool:
+        """Whether the container is in another namespace of this kind than the runtime."""
+        return kind in self.create_namespaces or kind in self.join_namespaces
+
+
+if TYPE_CHECKING:
+    Topic = Callable[[Compilation], list[Op]]

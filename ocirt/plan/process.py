@@ -1,0 +1,254 @@
+"""``process``: what the program is given and what is taken from it (config.md#process)."""
+
+from __future__ import annotations
+
+from ocirt.capabilities import mask
+from ocirt.errors import ConfigError, UnsupportedError
+from ocirt.plan.constants import IO_PRIORITY_CLASS_SHIFT, IO_PRIORITY_CLASSES, PERSONALITIES, RLIMITS
+from ocirt.plan.op import Op, Source, strings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirt.plan.op import Compilation
+
+_UNLIMITED = (1 << 64) - 1
+_SYNC_START = 3
+
+
+def _process(c: Compilation) -> Any:
+    return c.process
+
+
+def oom_score_adj(c: Compilation) -> list[Op]:
+    value = _process(c).get("oomScoreAdj")
+    if value is None:
+        return []
+    return [Op("OOM_SCORE_ADJ", f"set oom_score_adj to {value}", c.process_pointer + "/oomScoreAdj", text=str(value))]
+
+
+def _limit(value: int) -> int:
+    """RLIM_INFINITY is the largest number; configurations say it as that or as -1."""
+    return value & _UNLIMITED
+
+
+def raise_rlimits(c: Compilation) -> list[Op]:
+    """In a user namespace a hard limit can only be lowered, so it is raised before."""
+    if not c.has_namespace("user"):
+        return []
+    ops = []
+    for index, limit in enumerate(_process(c).get("rlimits") or ()):
+        pointer = f"{c.process_pointer}/rlimits/{index}/hard"
+        ops.append(
+            Op("RAISE_RLIMIT", f"raise the hard limit of {limit['type']} to {limit['hard']}", pointer, a=RLIMITS[limit["type"]], b=_limit(limit["hard"]))
+        )
+    return ops
+
+
+def clear_umask(c: Compilation) -> list[Op]:
+    """Modes are meant as they are written until the program's own umask is set."""
+    return [Op("UMASK", "clear umask while the container is set up", a=0)]
+
+
+def session(c: Compilation) -> list[Op]:
+    ops = [Op("SETSID", "create session")]
+    if not c.no_new_keyring:
+        optional = ("OPTIONAL",) if c.has_namespace("user") else ()
+        ops.append(Op("SESSION_KEYRING", f"join session keyring _ses.{c.id}", text=f"_ses.{c.id}", flags=optional))
+    return ops
+
+
+def _size(c: Compilation) -> int:
+    size = _process(c).get("consoleSize") or {}
+    return size.get("height", 0) << 16 | size.get("width", 0)
+
+
+def console(c: Compilation) -> list[Op]:
+    if not c.console:
+        return []
+    return [Op("CONSOLE", "open the terminal and bind it to /dev/console", c.process_pointer + "/terminal", flags=("BIND_CONSOLE",), a=_size(c), sources=(Source("console"),))]
+
+
+def exec_console(c: Compilation) -> list[Op]:
+    if not c.console:
+        return []
+    return [Op("CONSOLE", "open the terminal", c.process_pointer + "/terminal", a=_size(c), sources=(Source("console"),))]
+
+
+def make_cwd(c: Compilation) -> list[Op]:
+    """A working directory that is missing is made, as runc does for ``docker run --workdir``."""
+    cwd = _process(c)["cwd"]
+    if cwd == "/":
+        return []
+    return [Op("MKDIR", f"make working directory {cwd}", c.process_pointer + "/cwd", path=cwd, mode=0o755)]
+
+
+def chdir(c: Compilation) -> list[Op]:
+    cwd = _process(c)["cwd"]
+    return [Op("CHDIR", f"change to working directory {cwd}", c.process_pointer + "/cwd", path=cwd)]
+
+
+def environment(c: Compilation) -> list[str]:
+    """``env`` with one entry per name: the last wins, as with runc."""
+    last: dict[str, str] = {}
+    for entry in _process(c).get("env") or ():
+        last[entry.partition("=")[0]] = entry
+    return list(last.values())
+
+
+def _variable(c: Compilation, name: str) -> str | None:
+    value = None
+    for entry in _process(c).get("env") or ():
+        if entry.startswith(name + "="):
+            value = entry[len(name) + 1 :]
+    return value
+
+
+def lookup(c: Compilation) -> list[Op]:
+    args = _process(c).get("args") or []
+    if not args:
+        raise ConfigError("the container has no program to run", pointer=c.process_pointer + "/args")
+    program = args[0]
+    return [Op("LOOKUP", f"look up program {program}", c.process_pointer + "/args/0", text=program, path=_variable(c, "PATH") or "")]
+
+
+def wait_start(c: Compilation) -> list[Op]:
+    sources = (Source("listener"),) if c.detached else ()
+    return [Op("WAIT_START", "wait for start", sources=sources)]
+
+
+def scheduling(c: Compilation) -> list[Op]:
+    process = _process(c)
+    ops = []
+    persona = c.linux.get("personality")
+    if persona:
+        ops.append(Op("PERSONALITY", f"set personality {persona['domain']}", "/linux/personality", a=PERSONALITIES[persona["domain"]]))
+    if process.get("ioPriority"):
+        io = process["ioPriority"]
+        value = IO_PRIORITY_CLASSES[io["class"]] << IO_PRIORITY_CLASS_SHIFT | io.get("priority", 0)
+        ops.append(Op("IO_PRIORITY", f"set I/O priority {io['class']} {io.get('priority', 0)}", c.process_pointer + "/ioPriority", a=value))
+    return ops
+
+
+def unsupported(c: Compilation) -> list[Op]:
+    """What this version does not do is refused, never ignored."""
+    process = _process(c)
+    later = "a later version of ocirt"
+    for key in ("scheduler", "execCPUAffinity"):
+        if process.get(key):
+            raise UnsupportedError(key, later, pointer=f"{c.process_pointer}/{key}")
+    for key in ("intelRdt", "netDevices", "memoryPolicy"):
+        if c.linux.get(key):
+            raise UnsupportedError(key, later, pointer=f"/linux/{key}")
+    if c.linux.get("mountLabel") and c.host.selinux:
+        raise UnsupportedError("mountLabel", later, pointer="/linux/mountLabel")
+    return []
+
+
+def rlimits(c: Compilation) -> list[Op]:
+    ops = []
+    for index, limit in enumerate(_process(c).get("rlimits") or ()):
+        step = f"set {limit['type']} to {limit['soft']} (hard {limit['hard']})"
+        pointer = f"{c.process_pointer}/rlimits/{index}"
+        ops.append(Op("RLIMIT", step, pointer, a=RLIMITS[limit["type"]], b=_limit(limit["soft"]), c=_limit(limit["hard"])))
+    return ops
+
+
+def _user(c: Compilation) -> Any:
+    return _process(c).get("user") or {}
+
+
+def ownership(c: Compilation) -> list[Op]:
+    """stdio belongs to the user, HOME is the user's, new files get the user's umask."""
+    user = _user(c)
+    uid, gid = user.get("uid", 0), user.get("gid", 0)
+    umask = user.get("umask", 0o022)
+    ops = [
+        Op("STDIO_OWNER", f"give stdio to user {uid}", c.process_pointer + "/user", a=uid, b=gid),
+        Op("UMASK", f"set umask {umask:04o}", c.process_pointer + "/user/umask" if "umask" in user else "", a=umask),
+    ]
+    if not _variable(c, "HOME"):
+        ops.append(Op("HOME", f"set HOME of user {uid} from /etc/passwd", c.process_pointer + "/user/uid", a=uid))
+    return ops
+
+
+def labels(c: Compilation) -> list[Op]:
+    """Labels of the security modules take effect at execve(2)."""
+    process = _process(c)
+    ops = []
+    if process.get("apparmorProfile"):
+        pointer = c.process_pointer + "/apparmorProfile"
+        if not c.host.apparmor:
+            raise UnsupportedError("an AppArmor profile", "a kernel with AppArmor enabled", pointer=pointer)
+        profile = process["apparmorProfile"]
+        ops.append(Op("LSM_LABEL", f"set AppArmor profile {profile}", pointer, path="apparmor/exec", text="exec " + profile))
+    if process.get("selinuxLabel"):
+        pointer = c.process_pointer + "/selinuxLabel"
+        if not c.host.selinux:
+            raise UnsupportedError("an SELinux label", "a kernel with SELinux enabled", pointer=pointer)
+        ops.append(Op("LSM_LABEL", f"set SELinux label {process['selinuxLabel']}", pointer, path="exec", text=process["selinuxLabel"]))
+    return ops
+
+
+def _mask(c: Compilation, set_name: str) -> int:
+    return mask((_process(c).get("capabilities") or {}).get(set_name) or ())
+
+
+def credentials(c: Compilation) -> list[Op]:
+    """no_new_privs, bounding set, ids, filter and capabilities, the filter as late as it can be loaded.
+
+    Without no_new_privs, loading a filter needs CAP_SYS_ADMIN and so comes before the final sets; with it, it is the
+    last thing before the descriptors are closed.
+    """
+    process = _process(c)
+    pointer = c.process_pointer
+    user = _user(c)
+    uid, gid = user.get("uid", 0), user.get("gid", 0)
+    gids = user.get("additionalGids") or []
+    no_new_privileges = bool(process.get("noNewPrivileges"))
+    capabilities = pointer + "/capabilities"
+    ops = []
+    if no_new_privileges:
+        ops.append(Op("NO_NEW_PRIVS", "set no_new_privs", pointer + "/noNewPrivileges"))
+    said = f", groups {' '.join(map(str, gids))}" if gids else ""
+    keep = ("KEEP_GROUPS",) if not c.host.privileged and not gids else ()
+    ops += [
+        Op("BOUNDING_SET", "set the bounding capabilities", capabilities + "/bounding", a=_mask(c, "bounding")),
+        Op("USER", f"become user {uid}:{gid}{said}", pointer + "/user", a=uid, b=gid, data=b"".join(g.to_bytes(4, "little") for g in gids), flags=keep),
+    ]
+    late_chdir = Op("CHDIR", f"change to working directory {process['cwd']}, as the user where root could not", pointer + "/cwd", path=process["cwd"], flags=("RETRY",))
+    ops.append(late_chdir)
+    final = Op(
+        "CAPABILITIES",
+        "set effective, permitted and inheritable capabilities",
+        capabilities,
+        a=_mask(c, "effective"),
+        b=_mask(c, "permitted"),
+        c=_mask(c, "inheritable"),
+    )
+    ambient = Op("AMBIENT", "set ambient capabilities", capabilities + "/ambient", a=_mask(c, "ambient"))
+    if not no_new_privileges:
+        return ops + seccomp(c) + [final, ambient]
+    return [*ops, final, ambient, *seccomp(c)]
+
+
+def seccomp(c: Compilation) -> list[Op]:
+    if not c.linux.get("seccomp"):
+        return []
+    found: Any = c.filter
+    if found is None:
+        return [Op("SECCOMP", "load the seccomp filter", "/linux/seccomp")]
+    if found.notify:
+        raise UnsupportedError("SCMP_ACT_NOTIFY", "a later version of ocirt", pointer="/linux/seccomp")
+    step = f"load the seccomp filter ({len(found.program) // 8} instructions)"
+    return [Op("SECCOMP", step, "/linux/seccomp", data=found.program, a=found.flags)]
+
+
+def execute(c: Compilation) -> list[Op]:
+    args = _process(c)["args"]
+    env = environment(c)
+    return [
+        Op("CLOSE_FDS", f"close all descriptors from {3 + c.preserve_fds} on", a=c.preserve_fds),
+        Op("EXECVE", f"execute {args[0]}", c.process_pointer + "/args", data=strings(*args, *env), a=len(args), b=len(env)),
+    ]

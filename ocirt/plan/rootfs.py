@@ -1,0 +1,62 @@
+"""``root`` and ``linux.rootfsPropagation``: attaching the root filesystem, and making it the root (config.md#root)."""
+
+from __future__ import annotations
+
+from ocirt.plan.constants import MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
+from ocirt.plan.op import Op, Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ocirt.plan.op import Compilation
+
+PROPAGATIONS = {
+    "shared": MS_SHARED,
+    "rshared": MS_SHARED | MS_REC,
+    "slave": MS_SLAVE,
+    "rslave": MS_SLAVE | MS_REC,
+    "private": MS_PRIVATE,
+    "rprivate": MS_PRIVATE | MS_REC,
+    "unbindable": MS_UNBINDABLE,
+    "runbindable": MS_UNBINDABLE | MS_REC,
+}
+
+
+def propagation(c: Compilation) -> int:
+    """MS_* flags of ``linux.rootfsPropagation``, 0 when absent."""
+    return PROPAGATIONS.get(c.linux.get("rootfsPropagation") or "", 0)
+
+
+def default_propagation(c: Compilation) -> int:
+    """What the copies of the host's mounts become: slaves unless the configuration wants them private."""
+    return MS_PRIVATE if propagation(c) & (MS_PRIVATE | MS_UNBINDABLE) else MS_SLAVE
+
+
+def attach(c: Compilation) -> list[Op]:
+    ops = []
+    if "mount" in c.create_namespaces:
+        # Nothing that is mounted here may reach the host, whatever the propagation of the container's root will be.
+        ops.append(Op("HOST_PROPAGATION", "make the host's mounts slaves", "/linux/rootfsPropagation" if propagation(c) else c.create_namespaces["mount"], a=MS_SLAVE | MS_REC))
+    # A peer of the host's mount would send every mount of the container there, so a shared root starts as a private one.
+    first = MS_SLAVE if not propagation(c) or propagation(c) & MS_SLAVE else MS_PRIVATE
+    sources = (Source("tree", c.rootfs, recursive=True),) if c.host.privileged else ()
+    ops.append(Op("ROOTFS", f"attach root filesystem {c.rootfs}", "/root/path", path=c.rootfs, a=first, sources=sources))
+    return ops
+
+
+def readonly(c: Compilation) -> list[Op]:
+    if not c.config["root"].get("readonly"):
+        return []
+    return [Op("ROOT_READONLY", "make the root filesystem read-only", "/root/readonly")]
+
+
+def enter(c: Compilation) -> list[Op]:
+    if not c.has_namespace("mount"):
+        return [Op("CHROOT", "change root", "/root/path")]
+    if c.no_pivot:
+        return [Op("MOVE_ROOT", "move the root filesystem to / (--no-pivot)", "/root/path")]
+    ops = [Op("PIVOT_ROOT", "pivot root and unmount the host's", "/root/path")]
+    flags = propagation(c)
+    if flags:
+        word = c.linux["rootfsPropagation"]
+        ops.append(Op("ROOT_PROPAGATION", f"make / {word}", "/linux/rootfsPropagation", a=flags))
+    return ops

@@ -1,0 +1,202 @@
+"""The state store: one directory per container below a root directory.
+
+    ROOT/ID/state.json    what the runtime has to remember, written whole and renamed into place
+    ROOT/ID/config.json   the configuration as it was at create: changes to the bundle have no effect afterwards (runtime.md#create)
+    ROOT/ID/start.json    the words for the steps of start
+    ROOT/ID/start.sock    where the init waits for start; gone once the program runs
+
+Directories are 0700, files 0600. Everything is reached through the container's directory descriptor.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirt._shim import lib
+from ocirt.config.load import parse_json
+from ocirt.errors import ContainerExists, ContainerNotFound, InternalError, InvalidContainerId, OcirtError, StepError
+from ocirt.json_text import dumps
+from ocirt.launch.channel import check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.,")
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_LIMIT = 128 << 20
+
+# Beside the containers: a name that no id can have.
+CACHE_NAME = "@seccomp"
+
+
+def check_id(id: str) -> None:
+    """Raises InvalidContainerId unless *id* can be the name of a directory and is what runc accepts."""
+    if not id:
+        raise InvalidContainerId(id, "it is empty")
+    if id in (".", ".."):
+        raise InvalidContainerId(id, f"{id!r} is no name")
+    for character in id:
+        if character not in _ALLOWED:
+            raise InvalidContainerId(id, f"{character!r} is none of letters, digits, '_', '+', '-', '.', ','")
+    if len(id) > 255:
+        raise InvalidContainerId(id, f"it has {len(id)} characters, 255 is the limit of a file name")
+
+
+def default_root() -> str:
+    """/run/ocirt, or $XDG_RUNTIME_DIR/ocirt for an ordinary user or inside an engine's user namespace.
+
+    An XDG_RUNTIME_DIR that is empty counts as absent: podman calls with it as root.
+    """
+    runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime_dir:
+        from ocirt.host import is_rootless
+
+        if is_rootless():
+            return runtime_dir + "/ocirt"
+    return "/run/ocirt"
+
+
+def make_root(root: str) -> None:
+    """Makes the root directory, 0700, where it is missing; StepError."""
+    try:
+        os.makedirs(root, 0o700, exist_ok=True)
+    except OSError as error:
+        raise StepError(f"create state directory {root}", error.errno or 0, filename=root) from None
+
+
+class Entry:
+    """One container's directory, held open."""
+
+    __slots__ = ("root", "id", "fd")
+
+    def __init__(self, root: str, id: str, fd: int) -> None:
+        self.root = root
+        self.id = id
+        self.fd = fd
+
+    @classmethod
+    def reserve(cls, root: str, id: str) -> Entry:
+        """Makes the directory, which takes the id. Raises InvalidContainerId, ContainerExists, StepError."""
+        check_id(id)
+        make_root(root)
+        path = f"{root}/{id}"
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            raise ContainerExists(id) from None
+        except OSError as error:
+            raise StepError(f"create state directory {path}", error.errno or 0, filename=path) from None
+        entry = cls(root, id, os.open(path, _OPEN))
+        check(lib.ocirt_lock(entry.fd), f"lock {path}")
+        return entry
+
+    @classmethod
+    def open(cls, root: str, id: str) -> Entry:
+        """Raises InvalidContainerId, ContainerNotFound, StepError."""
+        check_id(id)
+        path = f"{root}/{id}"
+        try:
+            return cls(root, id, os.open(path, _OPEN))
+        except FileNotFoundError:
+            raise ContainerNotFound(id) from None
+        except OSError as error:
+            raise StepError(f"open state directory {path}", error.errno or 0, filename=path) from None
+
+    @property
+    def path(self) -> str:
+        return f"{self.root}/{self.id}"
+
+    def lock(self) -> None:
+        """Waits until no other command works on this container; held until `close`. ContainerNotFound when it is gone then."""
+        check(lib.ocirt_lock(self.fd), f"lock {self.path}")
+        if os.fstat(self.fd).st_nlink == 0:
+            raise ContainerNotFound(self.id)
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Writes a file whole: under another name first, so that a reader finds the old one or the new one."""
+        data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+        temporary = f"{name}.new"
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(fd, view) :]
+            finally:
+                os.close(fd)
+            os.rename(temporary, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        except OSError as error:
+            raise StepError(f"write {self.path}/{name}", error.errno or 0, filename=f"{self.path}/{name}") from None
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content, None when there is none."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StepError(f"read {self.path}/{name}", error.errno or 0, filename=f"{self.path}/{name}") from None
+        try:
+            size = os.fstat(fd).st_size
+            return os.read(fd, min(size, _FILE_LIMIT) + 1)
+        finally:
+            os.close(fd)
+
+    def write_document(self, name: str, document: Any) -> None:
+        self.write(name, dumps(document))
+
+    def read_document(self, name: str) -> Any:
+        """A JSON file's content, None when there is none. InternalError when it is damaged."""
+        text = self.read(name)
+        if text is None:
+            return None
+        try:
+            return parse_json(text, name)
+        except OcirtError as error:
+            raise InternalError(f"{self.path}/{name} is damaged: {error}") from None
+
+    def exists(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
+
+    def unlink(self, name: str) -> None:
+        try:
+            os.unlink(name, dir_fd=self.fd)
+        except FileNotFoundError:
+            pass
+
+    def remove(self) -> None:
+        """Removes the directory with all files in it. The id is free afterwards."""
+        try:
+            for name in os.listdir(self.fd):
+                self.unlink(name)
+            os.rmdir(self.path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StepError(f"remove state directory {self.path}", error.errno or 0, filename=self.path) from None
+
+    def socket_path(self, name: str) -> str:
+        """A path to a file in the directory that fits into sun_path (108 bytes) whatever the root's length: unix(7)."""
+        return f"/proc/self/fd/{self.fd}/{name}"
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def ids(root: str) -> list[str]:
+    """The ids below *root*, sorted. FileNotFoundError is the caller's business."""
+    found = []
+    for name in os.listdir(root):
+        try:
+            check_id(name)
+        except InvalidContainerId:
+            continue
+        found.append(name)
+    return sorted(found)
