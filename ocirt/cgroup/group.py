@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 POINTER = "/linux/cgroupsPath"
 FREEZE_DEADLINE_SEC = 10.0
 DELETE_DEADLINE_SEC = 5.0
+# A task in an uninterruptible wait cannot be frozen; the others need not wait for it to be killed.
+_KILL_FREEZE_DEADLINE_SEC = 1.0
 SIGKILL = 9
 # What mkdir of a cgroup says to those who may not.
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -83,7 +85,7 @@ class Cgroup:
                 f"wanted a path below the root of the cgroup hierarchies without '..', found {cgroups_path!r}",
                 pointer=POINTER,
             )
-        absolute = bool(cgroups_path) and cgroups_path[:1] == "/"  # type: ignore[index]
+        absolute = (cgroups_path or "").startswith("/")
         directories = []
         for hierarchy in layout.hierarchies:
             base = hierarchy.mount if absolute else place(hierarchy.mount, hierarchy.root, hierarchy.own)
@@ -111,9 +113,9 @@ class Cgroup:
             for directory in self.directories:
                 try:
                     self._make(directory, settings)
+                except StepError:
+                    raise
                 except OSError as error:
-                    if isinstance(error, StepError):
-                        raise
                     if not self.rootless or self.named or error.errno not in _DENIED:
                         raise _failed("create cgroup " + directory.path, error, directory.path) from error
                     self._skip(directory, error)
@@ -210,14 +212,14 @@ class Cgroup:
         counter = self._counter
         sentenced: set[int] = set()
         try:
+            if counter is None:
+                return
             if signal == SIGKILL and self._v2 is not None:
                 # Also for those that are about to be forked (cgroup-v2.rst, Linux 5.14).
                 write(self._v2.path + "/cgroup.kill", "1")
                 if counter is self._v2:
                     return
                 sentenced = set(pids_below(self._v2.path))
-            if counter is None:
-                return
             if set(pids_below(counter.path)) - sentenced:
                 _signal_all(counter, signal, freezer=self._freezer is counter)
             elif sentenced and self._freezer is counter:
@@ -316,7 +318,7 @@ class Cgroup:
     def _make(self, directory: Directory, settings: Sequence[Setting]) -> None:
         """Make *directory* and whatever is missing above it, ready to be joined. OSError."""
         path = directory.path
-        if not self._make_path(path):
+        if not self._make_path(path, directory.mount):
             _refuse_occupied(directory)
         if directory.version == 1:
             if "cpuset" in directory.controllers:
@@ -339,19 +341,29 @@ class Cgroup:
                 detail="container's cgroup unexpectedly frozen",
             )
 
-    def _make_path(self, path: str) -> bool:
-        """Make the directory *path* and its parents; false when it was there already."""
-        while True:
+    def _make_path(self, path: str, mount: str) -> bool:
+        """Make the directory *path* and what is missing above it, below *mount*; false when it was there. OSError.
+
+        A parent that vanishes meanwhile, because somebody removes empty ones as we do, is made again.
+        """
+        made = False
+        waiting = [path]
+        while waiting:
             try:
-                os.mkdir(path, 0o755)
+                os.mkdir(waiting[-1], 0o755)
             except FileExistsError:
-                return False
+                made = False
             except FileNotFoundError:
-                # Round again when somebody who removes empty parents, as we do, was faster.
-                self._make_path(path.rpartition("/")[0])
+                parent = waiting[-1].rpartition("/")[0]
+                if len(parent) <= len(mount):
+                    raise
+                waiting.append(parent)
+                continue
             else:
-                self.made.append(path)
-                return True
+                made = True
+                self.made.append(waiting[-1])
+            waiting.pop()
+        return made
 
     def _skip(self, directory: Directory, error: OSError) -> None:
         self.directories = tuple([other for other in self.directories if other is not directory])
@@ -406,7 +418,7 @@ def _signal_all(directory: Directory, signal: int, *, freezer: bool) -> None:
         return
     version = v1 if directory.version == 1 else v2
     paused = version.is_frozen(directory.path)
-    frozen = paused or version.freeze(directory.path, FREEZE_DEADLINE_SEC)
+    frozen = paused or version.freeze(directory.path, _KILL_FREEZE_DEADLINE_SEC)
     try:
         signal_all(directory.path, signal, frozen=frozen)
     finally:
@@ -416,7 +428,7 @@ def _signal_all(directory: Directory, signal: int, *, freezer: bool) -> None:
 
 def _remove(directory: Directory, deadline: float) -> None:
     """Remove the cgroup *directory* and all below it, when its processes are gone. StepError at *deadline*."""
-    delay_sec = 0.0005
+    delay_sec = 0.0
     while True:
         try:
             os.rmdir(directory.path)
@@ -445,7 +457,7 @@ def _remove(directory: Directory, deadline: float) -> None:
             )
         # The kernel lets go of a cgroup a little after the last process of it has ended, and tells nobody.
         time.sleep(delay_sec)
-        delay_sec = min(delay_sec * 2, 0.05)
+        delay_sec = min(max(delay_sec * 2, 0.0005), 0.05)
 
 
 def _remove_below(path: str) -> None:

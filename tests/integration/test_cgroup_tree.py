@@ -295,6 +295,25 @@ def test_a_failed_create_leaves_nothing() -> None:
     assert not any(os.path.exists(directory.path) for directory in cgroup.directories)
 
 
+@needs_v1("pids")
+def test_a_path_of_more_components_than_the_stack_has_frames_is_made_and_removed() -> None:
+    cgroup = new("/" + NAME + "/d" * 1200)
+    cgroup.directories = (directory_of(cgroup, "pids"),)
+    cgroup.create()
+    assert os.path.isdir(cgroup.directories[0].path)
+    cgroup.delete()
+
+
+def test_nothing_is_made_outside_cgroupfs() -> None:
+    cgroup = new()
+    for directory in cgroup.directories:
+        directory.path = directory.path.replace(directory.mount, "/tmp/" + NAME)
+        directory.mount = "/tmp/" + NAME
+    with pytest.raises(StepError, match=r"cannot create cgroup .*: no such file or directory"):
+        cgroup.create()
+    assert not os.path.exists("/tmp/" + NAME)
+
+
 # -- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -612,6 +631,19 @@ def test_sigkill_ends_every_process_also_in_sub_cgroups(children: list[int], fro
     cgroup.kill(signal.SIGKILL)
     assert [status_of(pid) for pid in pids] == [-signal.SIGKILL] * len(pids)
     assert not frozen or LAYOUT.mode == "v2" or not cgroup.frozen
+    cgroup.delete()
+
+
+def test_sigkill_finds_processes_that_only_v1_knows_of(children: list[int]) -> None:
+    if LAYOUT.mode != "hybrid":
+        pytest.skip("needs cgroup v2 beside v1")
+    cgroup = created()
+    pid = run_in(cgroup, children)
+    assert LAYOUT.v2_mount is not None
+    Path(LAYOUT.v2_mount, "cgroup.procs").write_text(str(pid))
+    cgroup.freeze()
+    cgroup.kill(signal.SIGKILL)
+    assert status_of(pid) == -signal.SIGKILL
     cgroup.delete()
 
 
