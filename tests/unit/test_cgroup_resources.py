@@ -10,8 +10,8 @@ from ocirt.cgroup.layout import Hierarchy, Layout
 from ocirt.cgroup.resources import Setting, compile, cpu_weight, io_weight
 from ocirt.errors import ConfigError, UnsupportedError
 
-CONTROLLERS = ("cpu", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
-CONTROLLERS += ("hugetlb", "net_cls", "net_prio", "rdma")
+COMMON = ("cpu", "cpuset", "memory", "devices", "freezer", "blkio", "pids")
+CONTROLLERS = (*COMMON, "hugetlb", "net_cls", "net_prio", "rdma")
 V1 = Layout(
     "v1",
     hierarchies=tuple(Hierarchy((name,), "/sys/fs/cgroup/" + name) for name in CONTROLLERS),
