@@ -46,8 +46,8 @@ whose property process.args is the command that runs in the container: see "{pro
 exactly below --root."""
 
 
-def container_options(call: Call, **more: object) -> Options:
-    """The options of a new container that the words of *call* ask for, and *more*."""
+def container_options(call: Call, *, console_fd: int | None = None, attached: bool = False) -> Options:
+    """The options of a new container that the words of *call* ask for."""
     words = call.words
     return Options(
         root=call.root,
@@ -56,10 +56,12 @@ def container_options(call: Call, **more: object) -> Options:
         no_new_keyring=words.flag("no-new-keyring"),
         preserve_fds=words.count("preserve-fds"),
         console_socket=words.text("console-socket"),
+        console_fd=console_fd,
         pidfd_socket=words.text("pidfd-socket"),
         pid_file=absolute(words.text("pid-file")),
+        attached=attached,
+        warn=call.log.warning,
         trace=call.log.trace if call.log.debug else None,
-        **more,
     )
 
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def run(call: Call) -> int:
     force = call.words.flag("force")
     try:
-        Container.load(call.words.arguments[0], root=call.root).delete(force=force)
+        container = Container.load(call.words.arguments[0], root=call.root)
+        container.warn = call.log.warning
+        container.delete(force=force)
     except ContainerNotFound:
         # Engines send it behind a delete, or a failed create, to be sure.
         if not force:

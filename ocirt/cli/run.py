@@ -36,7 +36,9 @@ def run(call: Call) -> int:
 
 def _create(call: Call, *, console_fd: int | None) -> Container:
     bundle = call.words.text("bundle") or "."
-    return Container.create(call.words.arguments[0], bundle, container_options(call, console_fd=console_fd))
+    return Container.create(
+        call.words.arguments[0], bundle, container_options(call, console_fd=console_fd, attached=True)
+    )
 
 
 def _start(container: Container, *, keep: bool) -> None:

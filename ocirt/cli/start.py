@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def run(call: Call) -> int:
-    Container.load(call.words.arguments[0], root=call.root).start()
+    container = Container.load(call.words.arguments[0], root=call.root)
+    container.warn = call.log.warning
+    container.start()
     return 0
 
 

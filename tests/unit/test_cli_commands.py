@@ -59,8 +59,8 @@ class Recorded:
     def create(self, id: str, bundle: str, options: object) -> Recorded:
         return self("create", id, bundle)
 
-    def list(self, root: str | None = None) -> list[Recorded]:
-        return [self("list", root)]
+    def list(self, root: str | None = None) -> tuple[Recorded, ...]:
+        return (self("list", root),)
 
     def kill(self, signal: int, all: bool = False) -> None:
         self("kill", signal, all)
@@ -71,8 +71,8 @@ class Recorded:
     def start(self) -> None:
         self("start")
 
-    def pids(self) -> list[int]:
-        return [1, 23]
+    def pids(self) -> tuple[int, ...]:
+        return (1, 23)
 
     def describe(self) -> dict[str, object]:
         return {"id": "c", "pid": 0, "status": "stopped", "bundle": "/b", "created": "2026-11-24T03:26:19Z"}
