@@ -67,6 +67,8 @@ def raise_schema_errors(document: object, part: str, filename: str, text: bytes 
             f"does not match the schema of {part}; what is wrong cannot be said, as {error.name} cannot be imported"
         )
         raise ConfigError(message, filename=filename) from None
+    except RecursionError:
+        raise ConfigError("is nested too deeply", filename=filename) from None
     findings: list[Finding] = [
         (_pointer(error.absolute_path), _message(error), None) for error in _without_followers(errors)
     ]

@@ -83,10 +83,13 @@ def token(name: str) -> str:
 
 
 def shown(value: object) -> str:
-    """*value* as an error message quotes it: JSON, cut after some sixty characters."""
+    """*value* as an error message quotes it: JSON, cut after some sixty characters, or its type if it is none."""
     from ocirt.json_text import dumps
 
-    text = dumps(value)
+    try:
+        text = dumps(value)
+    except (RecursionError, TypeError, ValueError):
+        text = f"a {type(value).__name__}" if type(value) is not float else f"{value!r}"
     return text if len(text) <= 64 else text[:60] + "..."
 
 
