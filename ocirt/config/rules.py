@@ -54,6 +54,7 @@ from ocirt.config.rules_process import (
     console_size_fits,
     cpu_affinity_is_a_list,
     cwd_is_absolute,
+    cwd_is_short_enough,
     environment_has_names,
     io_priority_is_in_range,
     oom_score_adj_is_in_range,
@@ -63,7 +64,7 @@ from ocirt.config.rules_process import (
     scheduler_fits_its_policy,
     user_ids_are_ids,
 )
-from ocirt.config.words import CAPABILITIES, HOOK_KINDS, VALID_VALUES, shown, strings_of, token
+from ocirt.config.words import CAPABILITIES, HOOK_KINDS, PATH_BYTES, VALID_VALUES, shown, strings_of, token
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,9 +76,6 @@ if TYPE_CHECKING:
     #: JSON pointer below the rule's own object, what was wanted and found.
     Violations = Iterator[tuple[str, str]]
     Rule = tuple[Callable[[Any], Violations], str]
-
-#: Longest path that a system call takes, in bytes and without the final NUL (PATH_MAX, path_resolution(7)).
-PATH_BYTES = 4095
 
 #: What sethostname(2) and setdomainname(2) take (__NEW_UTS_LEN).
 UTS_NAME_BYTES = 64
@@ -235,7 +233,6 @@ def paths_are_short_enough(config: dict[str, Any]) -> Violations:
     linux = config.get("linux", {})
     groups: list[tuple[str, Any]] = [
         ("/root/path", config.get("root", {}).get("path", "")),
-        ("/process/cwd", config.get("process", {}).get("cwd", "")),
         ("/linux/cgroupsPath", linux.get("cgroupsPath", "")),
     ]
     for name in ("maskedPaths", "readonlyPaths"):
@@ -257,6 +254,7 @@ def paths_are_short_enough(config: dict[str, Any]) -> Violations:
 PROCESS_RULES: tuple[Rule, ...] = (
     (args_are_given, "at least one entry is REQUIRED"),
     (cwd_is_absolute, "This value MUST be an absolute path."),
+    (cwd_is_short_enough, VALID_VALUES),
     (environment_has_names, "with the same semantics as IEEE Std 1003.1-2008's `environ`."),
     (user_ids_are_ids, VALID_VALUES),
     (console_size_fits, VALID_VALUES),

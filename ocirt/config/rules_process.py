@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirt.config.words import RLIMITS, parse_list, shown
+from ocirt.config.words import PATH_BYTES, RLIMITS, parse_list, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ def args_are_given(process: dict[str, Any]) -> Violations:
 def cwd_is_absolute(process: dict[str, Any]) -> Violations:
     if not process["cwd"].startswith("/"):
         yield "/cwd", f"wanted an absolute path, found {shown(process['cwd'])}"
+
+
+def cwd_is_short_enough(process: dict[str, Any]) -> Violations:
+    size = len(process["cwd"].encode())
+    if size > PATH_BYTES:
+        yield "/cwd", f"wanted a path of at most {PATH_BYTES} bytes, found {size}"
 
 
 def environment_has_names(process: dict[str, Any]) -> Violations:

@@ -435,6 +435,7 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("args_are_given", changed(process={"cwd": "/"}), "/process", "args must not be empty"),
     ("cwd_is_absolute", changed(process__cwd="tmp"), "/process/cwd", 'wanted an absolute path, found "tmp"'),
     ("cwd_is_absolute", changed(process__cwd=""), "/process/cwd", 'wanted an absolute path, found ""'),
+    ("cwd_is_short_enough", changed(process__cwd="/" * 4096), "/process/cwd", "at most 4095 bytes, found 4096"),
     (
         "environment_has_names",
         changed(process__env=["A=b", "novalue"]),
