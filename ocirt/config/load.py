@@ -101,9 +101,13 @@ def load_process(path: str) -> Process:
 def load_resources(path: str) -> Resources:
     """Read and validate the document of ``update --resources``, which is config.json's ``linux.resources``.
 
-    Errors as of ``load_bundle``.
+    *path* is "-" for standard input. Errors as of ``load_bundle``.
     """
-    text = _read(path, None, pipes=True)
+    if path == "-":
+        path = "standard input"
+        text = _content(0, path, pipes=True)
+    else:
+        text = _read(path, None, pipes=True)
     resources = _drop_nulls(parse_json(text, path), text)
     validate_resources(resources, filename=path, text=text)
     return resources  # type: ignore[return-value]  # has just been validated
@@ -257,6 +261,14 @@ def _read(path: str, dir_fd: int | None, *, pipes: bool) -> bytes:
     except ValueError:
         raise StepError(f"open {path!a}", EINVAL, filename=path) from None
     try:
+        return _content(fd, path, pipes=pipes)
+    finally:
+        os.close(fd)
+
+
+def _content(fd: int, path: str, *, pipes: bool) -> bytes:
+    """What can be read from *fd*, which is called *path* in errors."""
+    try:
         mode = os.fstat(fd).st_mode
         if S_ISDIR(mode) or not (pipes or S_ISREG(mode)):
             found = "a directory" if S_ISDIR(mode) else "something else"
@@ -271,8 +283,6 @@ def _read(path: str, dir_fd: int | None, *, pipes: bool) -> bytes:
             remaining -= len(chunk)
     except OSError as error:
         raise StepError(f"read {path}", error.errno or EINVAL, filename=path) from None
-    finally:
-        os.close(fd)
     if remaining <= 0:
         raise ConfigError(f"is larger than {MAX_BYTES >> 20} MiB", filename=path)
     return b"".join(chunks)

@@ -57,11 +57,12 @@ def refusal(text: bytes) -> ConfigError:
     return caught.value
 
 
-def python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def python(program: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run *program* in a fresh interpreter that sees the project and no site-packages."""
     return subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{program}", *arguments],
         capture_output=True,
+        input=stdin,
         text=True,
         check=False,
     )
@@ -288,6 +289,16 @@ def test_resources_of_a_file_are_read(tmp_path: pathlib.Path) -> None:
     path.write_text('{"memory": {"limit": "32M"}}')
     with pytest.raises(ConfigError, match=r'wanted an integer, found "32M"$'):
         load.load_resources(str(path))
+
+
+def test_resources_are_read_from_standard_input() -> None:
+    program = (
+        "import ocirt.config.load as load, ocirt.errors as errors\n"
+        "try: print(load.load_resources('-'))\n"
+        "except errors.ConfigError as error: print(error)\n"
+    )
+    assert python(program, stdin='{"pids": {"limit": 20}}').stdout == "{'pids': {'limit': 20}}\n"
+    assert python(program, stdin="{").stdout.startswith("standard input (line 1, column 2): is not JSON: ")
 
 
 JSON = st.recursive(

@@ -657,6 +657,9 @@ def test_every_rule_has_a_case() -> None:
         changed(process__execCPUAffinity={"initial": "", "final": " 0-3, ,7,"}),
         changed(process__scheduler={"policy": "SCHED_RR", "priority": 99, "nice": 50}),
         changed(linux__resources={"memory": {"limit": 100, "reservation": 200, "swap": 0}}),
+        changed(
+            linux__resources={"devices": [{"allow": False, "type": "c", "major": 1, "minor": 11, "access": "rwa"}]}
+        ),
         changed(linux__resources={"memory": {"limit": 0, "swap": -1}, "cpu": {"quota": -1, "burst": 5}}),
     ],
 )
