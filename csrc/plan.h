@@ -77,13 +77,13 @@ enum ocirt_op_code {
 	OCIRT_HOME,               /* a: uid; sets HOME from /etc/passwd where env has none */
 	OCIRT_CHDIR,              /* path, mode: permissions of a directory that is missing */
 	OCIRT_LSM_LABEL,          /* path: below /proc/thread-self/attr, text: label */
+	OCIRT_CLOSE_FDS,          /* a: how many descriptors from 3 on the program keeps */
 	OCIRT_NO_NEW_PRIVS,
 	OCIRT_BOUNDING_SET,       /* a: the capabilities that stay */
 	OCIRT_USER,               /* a: uid, b: gid, data: uint32_t gids */
+	OCIRT_AMBIENT,            /* a: mask, b: inheritable, which it must be a part of */
 	OCIRT_SECCOMP,            /* a: SECCOMP_FILTER_FLAG_*, data: struct sock_filter[] */
 	OCIRT_CAPABILITIES,       /* a: effective, b: permitted, c: inheritable */
-	OCIRT_AMBIENT,            /* a: mask */
-	OCIRT_CLOSE_FDS,          /* a: how many descriptors from 3 on the program keeps */
 	OCIRT_EXECVE,             /* data: argv then env, a: argc, b: envc */
 	OCIRT_OP_END,
 };

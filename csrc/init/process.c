@@ -208,17 +208,18 @@ static int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inh
 	return (int)SYS(__NR_capset, &header, data);
 }
 
-static int raise_effective(void)
+/* All that is permitted becomes effective, and inheritable is what is given. */
+static int set_inheritable(uint64_t inheritable)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 	int ret = (int)SYS(__NR_capget, &header, data);
+	uint64_t permitted;
 
 	if (ret < 0)
 		return ret;
-	data[0].effective = data[0].permitted;
-	data[1].effective = data[1].permitted;
-	return (int)SYS(__NR_capset, &header, data);
+	permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
+	return set_capabilities(permitted, permitted, inheritable);
 }
 
 int op_user(struct init *init, const struct ocirt_op *op)
@@ -239,7 +240,7 @@ int op_user(struct init *init, const struct ocirt_op *op)
 	if (ret < 0)
 		return ret;
 	/* What follows (filter, final sets) needs the capabilities that the new uid has only permitted. */
-	ret = raise_effective();
+	ret = set_inheritable(0);
 	if (ret < 0)
 		return ret;
 	return (int)sys_prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
@@ -269,7 +270,12 @@ int op_ambient(struct init *init, const struct ocirt_op *op)
 	int ret = (int)sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 
 	if (ret < 0)
-		return ret == -EINVAL ? 0 : ret;
+		return ret;
+	if (!op->a)
+		return 0;
+	ret = set_inheritable(op->b);
+	if (ret < 0)
+		return ret;
 	for (unsigned long capability = 0; capability < 64; capability++) {
 		if (!(op->a >> capability & 1))
 			continue;

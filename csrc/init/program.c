@@ -254,12 +254,8 @@ static int fill_vector(const struct init *init, const struct ocirt_op *op, const
 int op_execve(struct init *init, const struct ocirt_op *op)
 {
 	const char **envp;
-	uint64_t no_signals = 0;
 	int ret = fill_vector(init, op, &envp);
 
-	if (ret < 0)
-		return ret;
-	ret = (int)SYS(__NR_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL, sizeof no_signals);
 	if (ret < 0)
 		return ret;
 	ret = (int)SYS(__NR_execve, init->program, vector, envp);

@@ -57,6 +57,7 @@ CREATE: tuple[Topic, ...] = (
     process.rlimits,
     process.ownership,
     process.labels,
+    process.close,
     process.credentials,
     process.execute,
 )
@@ -78,6 +79,7 @@ EXEC: tuple[Topic, ...] = (
     process.rlimits,
     process.ownership,
     process.labels,
+    process.close,
     process.credentials,
     process.execute,
 )

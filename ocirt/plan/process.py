@@ -198,8 +198,7 @@ def _mask(c: Compilation, set_name: str) -> int:
 def credentials(c: Compilation) -> list[Op]:
     """no_new_privs, bounding set, ids, filter and capabilities, the filter as late as it can be loaded.
 
-    Without no_new_privs, loading a filter needs CAP_SYS_ADMIN and so comes before the final sets; with it, it is the
-    last thing before the descriptors are closed.
+    Without no_new_privs, loading a filter needs CAP_SYS_ADMIN, so capset(2) is left to do under it; with it, nothing but execve(2) is.
     """
     process = _process(c)
     pointer = c.process_pointer
@@ -219,6 +218,7 @@ def credentials(c: Compilation) -> list[Op]:
     ]
     late_chdir = Op("CHDIR", f"change to working directory {process['cwd']}, as the user where root could not", pointer + "/cwd", path=process["cwd"], flags=("RETRY",))
     ops.append(late_chdir)
+    ops.append(Op("AMBIENT", "set ambient capabilities", capabilities + "/ambient", a=_mask(c, "ambient"), b=_mask(c, "inheritable")))
     final = Op(
         "CAPABILITIES",
         "set effective, permitted and inheritable capabilities",
@@ -227,10 +227,7 @@ def credentials(c: Compilation) -> list[Op]:
         b=_mask(c, "permitted"),
         c=_mask(c, "inheritable"),
     )
-    ambient = Op("AMBIENT", "set ambient capabilities", capabilities + "/ambient", a=_mask(c, "ambient"))
-    if not no_new_privileges:
-        return ops + seccomp(c) + [final, ambient]
-    return [*ops, final, ambient, *seccomp(c)]
+    return [*ops, final, *seccomp(c)] if no_new_privileges else [*ops, *seccomp(c), final]
 
 
 def seccomp(c: Compilation) -> list[Op]:
@@ -245,10 +242,12 @@ def seccomp(c: Compilation) -> list[Op]:
     return [Op("SECCOMP", step, "/linux/seccomp", data=found.program, a=found.flags)]
 
 
+def close(c: Compilation) -> list[Op]:
+    """Before the filter, which may refuse close_range(2)."""
+    return [Op("CLOSE_FDS", f"close all descriptors from {3 + c.preserve_fds} on", a=c.preserve_fds)]
+
+
 def execute(c: Compilation) -> list[Op]:
     args = _process(c)["args"]
     env = environment(c)
-    return [
-        Op("CLOSE_FDS", f"close all descriptors from {3 + c.preserve_fds} on", a=c.preserve_fds),
-        Op("EXECVE", f"execute {args[0]}", c.process_pointer + "/args", data=strings(*args, *env), a=len(args), b=len(env)),
-    ]
+    return [Op("EXECVE", f"execute {args[0]}", c.process_pointer + "/args", data=strings(*args, *env), a=len(args), b=len(env))]
