@@ -89,8 +89,6 @@ def compile_program(arguments: list[str]) -> None:
 class BuildPackage(build_py):
     """Adds to the copied package what is made of csrc/init and schemas/. An editable build puts it into the tree."""
 
-    editable_mode: bool
-
     def run(self) -> None:
         super().run()
         require_tools()

