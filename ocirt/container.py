@@ -19,7 +19,7 @@ from ocirt import host
 from ocirt._shim import lib
 from ocirt.cgroup import Cgroup
 from ocirt.config.load import load_bundle, parse_json, validate_process
-from ocirt.errors import HookError, InternalError, OcirtError, StepError, WrongStatus
+from ocirt.errors import ConfigError, HookError, InternalError, OcirtError, StepError, WrongStatus
 from ocirt.options import Options
 from ocirt.state import CACHE_NAME, Entry, check_id, default_root, ids
 
@@ -252,6 +252,8 @@ class Container:
         Raises WrongStatus, StepError, ProgramError, HookError. When a poststart hook fails the container is stopped and
         deleted (runtime.md#lifecycle, step 9).
         """
+        if not self._document.get("hasProcess", True):
+            raise ConfigError("wanted the process to run, found none: start needs it", pointer="/process")
         if self._walk is not None:
             walk, self._walk = self._walk, None
             try:

@@ -11,11 +11,12 @@ import time
 from ocirt import host
 from ocirt._shim import ffi, lib
 from ocirt.cgroup import Cgroup, detect
+from ocirt.config.rules import config_warnings
 from ocirt.errors import ConfigError, OcirtError, StepError
 from ocirt.launch.channel import check
 from ocirt.launch.doers import Creator, connect_console
 from ocirt.launch.walk import Walk
-from ocirt.plan import CREATE, Compilation, Plan, compile_plan
+from ocirt.plan import CREATE, CREATE_WITHOUT_PROCESS, Compilation, Plan, compile_plan
 from ocirt.state import CACHE_NAME, Entry, make_root
 
 TYPE_CHECKING = False
@@ -47,21 +48,19 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
     layout = detect()
     linux = config.get("linux") or {}
     cgroup = Cgroup.resolve(layout, linux.get("cgroupsPath"), id, manager=options.cgroup_manager, rootless=host.is_rootless())
-    compilation = Compilation(config, host.facts(cgroup), id=id, rootfs=_rootfs(bundle))
+    compilation = Compilation(config, host.facts(cgroup), id=id, bundle=bundle.path, rootfs=_rootfs(bundle))
     if linux.get("resources") and cgroup.directories:
         from ocirt.cgroup import resources
 
         compilation.settings = resources.compile(linux["resources"], layout)
-    if not config.get("process"):
-        raise ConfigError("wanted the process to run, found none: create needs it", pointer="/process")
     compilation.no_pivot = options.no_pivot
     compilation.no_new_keyring = options.no_new_keyring
     compilation.preserve_fds = options.all_preserved_fds()
-    compilation.console = bool(config["process"].get("terminal"))
+    compilation.console = bool(compilation.process and compilation.process.get("terminal"))
     compilation.detached = not options.attached
     compilation.filter = filter
     options.pass_environment(compilation)
-    return compile_plan(CREATE, compilation), cgroup, compilation
+    return compile_plan(CREATE if compilation.process else CREATE_WITHOUT_PROCESS, compilation), cgroup, compilation
 
 
 def _rootfs(bundle: Bundle) -> str:
@@ -94,6 +93,8 @@ class Creation:
     def run(self) -> None:
         """Raises what went wrong after everything is undone; errors of the undoing are notes of it."""
         self.options.check()
+        for warning in config_warnings(self.config):
+            self.options.warn(warning)
         self.entry = Entry.reserve(self.root, self.id)
         try:
             plan, self.cgroup, compilation = prepare(self.bundle, self.id, self.options, filter=self._filter())
@@ -144,9 +145,7 @@ class Creation:
     def _publish(self) -> None:
         """The init is ready: from now on there is a created container."""
         assert self.walk is not None
-        if self.options.attached:
-            pass
-        else:
+        if not self.options.attached:
             self.entry.write_document("start.json", _remaining(self.walk))
         self.entry.write("config.json", self.bundle.text)
         self._write_state(self.walk.pid, "created")
@@ -185,6 +184,7 @@ class Creation:
                 "annotations": self.config.get("annotations") or {},
                 "poststart": hooks.get("poststart") or [],
                 "poststop": hooks.get("poststop") or [],
+                "hasProcess": bool(self.config.get("process")),
                 "ownPidNamespace": "pid" in kinds,
                 "ownMountNamespace": "mount" in kinds,
                 "noPivot": self.options.no_pivot,

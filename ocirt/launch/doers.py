@@ -58,8 +58,7 @@ class Doer:
                 self._entry_fds = self.cgroup.open_entry_fds()[::-1]
             return self._entry_fds.pop()
         if source.kind == "hook-input":
-            status = "creating" if source.path == "createContainer" else "created"
-            return hooks.input_fd(self.state_text(status, 0))
+            return hooks.input_fd(self.state_text("created", 0))
         if source.kind == "hook-output":
             self._close_hook_output()
             self._hook_output_fd = hooks.output_fd()
@@ -110,7 +109,8 @@ class Creator(Doer):
             id_maps.write(pid, op, privileged=self.privileged)
         elif op.kind == "hook":
             kind, index, hook = value
-            hooks.run(kind, index, hook, self.state_text("creating", pid))
+            # "created: the runtime has finished the create operation (after step 2 in the lifecycle)"; the hooks are steps 3 to 5.
+            hooks.run(kind, index, hook, self.state_text("created", pid))
         else:
             Doer.do(self, op, pid)
 

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirt.plan.op import Topic
 
-__all__ = ["CREATE", "EXEC", "Compilation", "Host", "Op", "Plan", "Source", "compile_plan"]
+__all__ = ["CREATE", "CREATE_WITHOUT_PROCESS", "EXEC", "Compilation", "Host", "Op", "Plan", "Source", "compile_plan"]
 
 CREATE: tuple[Topic, ...] = (
     process.unsupported,
@@ -60,6 +60,13 @@ CREATE: tuple[Topic, ...] = (
     process.close,
     process.credentials,
     process.execute,
+)
+
+# `process` is "REQUIRED when start is called" (config.md#process), not at create.
+CREATE_WITHOUT_PROCESS: tuple[Topic, ...] = tuple(
+    topic
+    for topic in CREATE[: CREATE.index(process.wait_start) + 1]
+    if topic not in (process.unsupported, process.oom_score_adj, process.raise_rlimits, process.make_cwd, process.chdir, process.lookup)
 )
 
 EXEC: tuple[Topic, ...] = (

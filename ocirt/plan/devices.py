@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocirt.plan.constants import S_IFBLK, S_IFCHR, S_IFIFO
 from ocirt.plan.mounts import clean
-from ocirt.plan.op import Op, Source
+from ocirt.plan.op import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +68,6 @@ def _own(c: Compilation, device: Any, pointer: str) -> Op:
 def _node(c: Compilation, path: str, mode: int, number: int, uid: int, gid: int, pointer: str) -> Op:
     if c.has_namespace("user") or not c.host.privileged:
         # mknod(2) of devices is refused in a user namespace: the host's node is bound instead.
-        sources = (Source("tree", path),) if c.host.privileged else ()
-        return Op("BIND", f"bind device {path}", pointer, path=path, text="" if sources else path, c=1, sources=sources)
+        text, sources = c.host_tree(path, recursive=False)
+        return Op("BIND", f"bind device {path}", pointer, path=path, text=text, c=1, sources=sources)
     return Op("DEVICE", f"make device {path}", pointer, path=path, mode=mode, a=number, b=uid, c=gid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ocirt.errors import ConfigError, UnsupportedError
 from ocirt.plan.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
 from ocirt.plan.mount_options import Options, pack_propagation
-from ocirt.plan.op import Op, Source, strings
+from ocirt.plan.op import Op, strings
 from ocirt.plan.rootfs import default_propagation, propagation
 
 TYPE_CHECKING = False
@@ -86,17 +86,18 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
     a, b = _attributes(options)
     flags = _proc_flags(destination) + (("RECURSIVE",) if recursive else ())
     word = "rbind" if recursive else "bind"
+    text, sources = c.host_tree(source, recursive=recursive)
     return Op(
         "BIND",
         f"{word} {source} on {destination}{_said(mount)}",
         pointer,
         path=destination,
-        text="" if c.host.privileged else source,
+        text=text,
         flags=flags,
         a=a,
         b=b,
         c=pack_propagation(first + options.propagation),
-        sources=(Source("tree", source, recursive=recursive),) if c.host.privileged else (),
+        sources=sources,
     )
 
 
@@ -186,15 +187,16 @@ def _cgroup(c: Compilation, destination: str, options: Options, pointer: str) ->
 
 
 def _cgroup_bind(c: Compilation, path: str, target: str, attributes: int, pointer: str) -> Op:
+    text, sources = c.host_tree(path, recursive=False)
     return Op(
         "BIND",
         f"bind cgroup {path} on {target}",
         pointer,
         path=target,
-        text="" if c.host.privileged else path,
+        text=text,
         a=attributes,
         c=pack_propagation([2]),
-        sources=(Source("tree", path),) if c.host.privileged else (),
+        sources=sources,
     )
 
 

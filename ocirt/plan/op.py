@@ -135,12 +135,13 @@ class Compilation:
     """What every topic of a plan reads: the configuration, the process, the host and the options of the call."""
 
     __slots__ = (
-        "config", "process", "linux", "host", "id", "rootfs", "create_namespaces", "join_namespaces", "no_pivot", "no_new_keyring",
+        "config", "bundle", "process", "linux", "host", "id", "rootfs", "create_namespaces", "join_namespaces", "no_pivot", "no_new_keyring",
         "preserve_fds", "console", "detached", "filter", "settings", "process_pointer", "exec_join_root", "keyring_name",
     )  # fmt: skip
 
-    def __init__(self, config: dict, host: Host, *, id: str, rootfs: str = "") -> None:  # type: ignore[type-arg]
+    def __init__(self, config: dict, host: Host, *, id: str, bundle: str = "", rootfs: str = "") -> None:  # type: ignore[type-arg]
         self.config = config
+        self.bundle = bundle
         self.process = config.get("process")
         self.linux = config.get("linux") or {}
         self.host = host
@@ -167,6 +168,22 @@ class Compilation:
     def has_namespace(self, kind: str) -> bool:
         """Whether the container is in another namespace of this kind than the runtime."""
         return kind in self.create_namespaces or kind in self.join_namespaces
+
+
+    def host_tree(self, path: str, *, recursive: bool) -> tuple[str, tuple[Source, ...]]:
+        """How the init gets at mounts of the host: by a path, which it resolves in its copy of the host's mounts, or by a
+        descriptor, with which the runtime has resolved it. Exactly one of the two looks it up.
+
+        The descriptor reaches what the root of a user namespace may not, and is of the host's own mounts, which "shared" needs. The path saves both sides
+        a call and keeps the kernel's list of mounts in the order of the configuration.
+        """
+        absolute = path if path.startswith("/") else f"{self.bundle}/{path}"
+        shared = "shared" in (self.linux.get("rootfsPropagation") or "")
+        # /proc/self and its like mean the runtime, not the init.
+        in_reach = "mount" in self.create_namespaces and not self.has_namespace("user") and not absolute.startswith("/proc/")
+        if not self.host.privileged or (in_reach and not shared):
+            return absolute, ()
+        return "", (Source("tree", absolute, recursive=recursive),)
 
 
 if TYPE_CHECKING:

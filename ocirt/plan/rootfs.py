@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocirt.plan.constants import MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
-from ocirt.plan.op import Op, Source
+from ocirt.plan.op import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def attach(c: Compilation) -> list[Op]:
         ops.append(Op("HOST_PROPAGATION", "make the host's mounts slaves", "/linux/rootfsPropagation" if propagation(c) else c.create_namespaces["mount"], a=MS_SLAVE | MS_REC))
     # A peer of the host's mount would send every mount of the container there, so a shared root starts as a private one.
     first = MS_SLAVE if not propagation(c) or propagation(c) & MS_SLAVE else MS_PRIVATE
-    sources = (Source("tree", c.rootfs, recursive=True),) if c.host.privileged else ()
+    _, sources = c.host_tree(c.rootfs, recursive=True)
     ops.append(Op("ROOTFS", f"attach root filesystem {c.rootfs}", "/root/path", path=c.rootfs, a=first, sources=sources))
     return ops
 
