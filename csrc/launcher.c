@@ -32,9 +32,9 @@
 #include <unistd.h>
 
 #define TEXT_OF(token) #token
-#define TEXT(macro)    TEXT_OF(macro)
-#define PYTHON_X_Y     "python" TEXT(PY_MAJOR_VERSION) "." TEXT(PY_MINOR_VERSION)
-#define LIBPYTHON_X_Y  "lib" PYTHON_X_Y ".so.1.0"
+#define TEXT(macro) TEXT_OF(macro)
+#define PYTHON_X_Y "python" TEXT(PY_MAJOR_VERSION) "." TEXT(PY_MINOR_VERSION)
+#define LIBPYTHON_X_Y "lib" PYTHON_X_Y ".so.1.0"
 
 /* Everything that is used of libpython, which is loaded at run time so that its absence is not fatal. */
 #define FUNCTIONS(F)                      \
@@ -179,8 +179,8 @@ static void append_packages(struct installation *installation, const char *direc
 /* The directories of the installation's packages. ocirt itself lies beside its command, or else in the source tree. */
 static void find_packages(struct installation *installation, bool sees_system_sites)
 {
-	static const char *const layouts[] = {"lib/" PYTHON_X_Y "/site-packages", "lib64/" PYTHON_X_Y "/site-packages",
-					      "lib/" PYTHON_X_Y "/dist-packages"};
+	static const char *const layouts[] = { "lib/" PYTHON_X_Y "/site-packages", "lib64/" PYTHON_X_Y "/site-packages",
+					       "lib/" PYTHON_X_Y "/dist-packages" };
 	char path[PATH_MAX], site[PATH_MAX] = "";
 	bool found = false;
 

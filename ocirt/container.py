@@ -18,7 +18,7 @@ import os
 from ocirt import host
 from ocirt._shim import lib
 from ocirt.cgroup import Cgroup
-from ocirt.config.load import load_bundle, parse_json, validate_process
+from ocirt.config.load import load_bundle, parse_json, validate_process, validate_resources
 from ocirt.errors import ConfigError, HookError, InternalError, OcirtError, StepError, WrongStatus
 from ocirt.options import Options
 from ocirt.state import CACHE_NAME, Entry, check_id, default_root, ids
@@ -220,7 +220,7 @@ class Container:
         return described
 
     def config(self) -> dict[str, Any]:
-        """The configuration as it was at create."""
+        """The configuration as it was at create, with what `update` has changed since."""
         entry = self._entry()
         try:
             text = entry.read("config.json")
@@ -330,6 +330,49 @@ class Container:
                 cgroup.kill(signal)
             elif cgroup.frozen:
                 cgroup.thaw()
+
+    def pause(self) -> None:
+        """Suspends all processes; none runs at return. WrongStatus, StepError, UnsupportedError (no cgroup to freeze)."""
+        entry = self._locked("pause", "container not running", ("created", "running"))
+        try:
+            self._cgroup().freeze()
+        finally:
+            entry.close()
+
+    def resume(self) -> None:
+        """Lets all processes run again. WrongStatus, StepError."""
+        entry = self._locked("resume", "container not paused", ("paused",))
+        try:
+            self._cgroup().thaw()
+        finally:
+            entry.close()
+
+    def update(self, resources: Mapping[str, Any]) -> None:
+        """Changes limits and device rules by a ``linux.resources`` object; what it leaves out stays as it is.
+
+        All of it is in force at return, or nothing is changed: ConfigError, UnsupportedError, WrongStatus, StepError.
+        """
+        from ocirt import update
+
+        validate_resources(resources, filename="resources")
+        entry = self._locked("update", "container not running", ("created", "running", "paused"))
+        try:
+            update.apply(entry, self._cgroup(), self.config(), resources, self.warn)
+        finally:
+            entry.close()
+
+    def _locked(self, operation: str, complaint: str, allowed: tuple[str, ...]) -> Entry:
+        """The entry, locked until it is closed; WrongStatus with the text *complaint* unless its status is one of *allowed*."""
+        entry = self._entry()
+        try:
+            entry.lock()
+            status = self.status()
+            if status not in allowed:
+                raise WrongStatus(complaint, status=status, operation=operation, allowed=allowed)
+        except BaseException:
+            entry.close()
+            raise
+        return entry
 
     def _open_init(self) -> int | None:
         """A pidfd of the init, None when it is dead. The pid may belong to another process by now: the start time tells."""

@@ -86,6 +86,8 @@ op_function op_host_propagation, op_rootfs, op_root_readonly, op_pivot_root, op_
 	op_root_propagation;
 /* mount.c */
 op_function op_mount, op_bind, op_mount_readonly, op_readonly_path, op_mask_path;
+/* copy_up.c */
+int copy_up(int target_fd, int mount_fd);
 int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propagation);
 /* device.c */
 op_function op_mkdir, op_device, op_symlink;

@@ -195,6 +195,11 @@ int op_mount(struct init *init, const struct ocirt_op *op)
 	ret = make_filesystem(init, op, target_fd, &mount_fd);
 	if (ret < 0)
 		return ret;
+	if (op->flags & OCIRT_COPY_UP) {
+		ret = copy_up(target_fd, mount_fd);
+		if (ret < 0)
+			return ret;
+	}
 	return mount_attach(init, mount_fd, target_fd, op->c);
 }
 

@@ -20,7 +20,7 @@ from ocirt.errors import ConfigError, InvalidContainerId, StepError, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from ocirt.cgroup.layout import Layout
@@ -124,9 +124,9 @@ class Cgroup:
             self._remove_made()
             raise
 
-    def apply(self, settings: Sequence[Setting]) -> None:
-        """Write *settings*. On failure what was written is put back: StepError with the file, the errno and the
-        pointer; UnsupportedError when the controller or the file is not there.
+    def apply(self, settings: Sequence[Setting], *, then: Callable[[], None] | None = None) -> None:
+        """Write *settings*, and call *then*. When either fails what was written is put back: StepError with the file,
+        the errno and the pointer; UnsupportedError when the controller or the file is not there.
 
         Rootless, device rules are left out, for they need CAP_SYS_ADMIN in the initial user namespace, and a limit in
         a hierarchy that is skipped is a StepError.
@@ -134,7 +134,7 @@ class Cgroup:
         if self.rootless:
             settings = [setting for setting in settings if setting.controller != "devices"]
             self._refuse_skipped(settings)
-        write_settings(settings, self.directories)
+        write_settings(settings, self.directories, then)
 
     def delegate(self, uid: int) -> None:
         """Give the v2 cgroup to the host's *uid*, so that the container can divide it. StepError.

@@ -16,7 +16,7 @@ from ocirt.errors import StepError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ocirt.cgroup.directory import Directory
     from ocirt.cgroup.resources import Setting
@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 READ_WRITE = os.O_RDWR | os.O_CLOEXEC
 
 
-def write_settings(settings: Sequence[Setting], directories: Sequence[Directory]) -> None:
-    """Write *settings* to the files of *directories*, or put back what was written: `StepError`, `UnsupportedError`."""
+def write_settings(
+    settings: Sequence[Setting], directories: Sequence[Directory], then: Callable[[], None] | None = None
+) -> None:
+    """Write *settings* to the files of *directories*, and call *then*.
+
+    When either fails, what was written is put back: `StepError`, `UnsupportedError`, or what *then* raised.
+    """
     writer = _Writer(directories)
     try:
         refused = []
@@ -43,6 +48,8 @@ def write_settings(settings: Sequence[Setting], directories: Sequence[Directory]
                 writer.write(setting)
             except OSError as error:
                 raise writer.failure(setting, error) from error
+        if then is not None:
+            then()
     except BaseException:
         writer.put_back()
         raise

@@ -32,12 +32,15 @@ COMMANDS: dict[str, str] = {
     "features": "show what this runtime supports, as JSON",
     "kill": "send a signal (default: SIGTERM) to the container's init process",
     "list": "list the containers of the given root",
+    "pause": "suspend all processes inside a container",
     "plan": "show the steps that would create the container of a bundle",
     "ps": "display the processes that run inside a container",
+    "resume": "let all processes of a paused container run again",
     "run": "create and run a container",
     "spec": "create a new specification file",
     "start": "execute the user-defined process in a created container",
     "state": "output the state of a container",
+    "update": "update container resource constraints",
 }
 
 GLOBAL_FLAGS: tuple[Flag, ...] = (

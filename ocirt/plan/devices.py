@@ -54,6 +54,9 @@ def ops(c: Compilation) -> list[Op]:
         result += [Op("SYMLINK", f"link {path} to {target}", path=path, text=target) for path, target in LINKS]
         result.append(Op("SYMLINK", "link /dev/ptmx to pts/ptmx", path="/dev/ptmx", text="pts/ptmx", flags=("REPLACE",)))
     for index, device in enumerate(own):
+        # The container's own, below /dev/pts; the host's would open terminals of the host.
+        if clean(device["path"]) == "/dev/ptmx":
+            continue
         result.append(_own(c, device, f"/linux/devices/{index}"))
     return result
 

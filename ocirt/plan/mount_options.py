@@ -72,14 +72,18 @@ SUPERBLOCK = {
 
 BINDS = {"bind": False, "rbind": True}
 
-OPTION_WORDS = tuple(sorted({*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATIONS, *SUPERBLOCK, *BINDS}))
+# runc's own: what the image has at the place of a tmpfs is copied into it.
+EXTENSIONS = frozenset(("tmpcopyup",))
+
+OPTION_WORDS = tuple(sorted({*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATIONS, *SUPERBLOCK, *BINDS, *EXTENSIONS}))
 
 
 class Options:
     """The options of one mount, sorted out: ``set``/``clear`` for the mount, ``tree_set``/``tree_clear`` for the tree below,
-    ``propagation`` packed as in csrc/plan.h, ``bind`` (None, or whether it is recursive), ``data`` for the filesystem."""
+    ``propagation`` packed as in csrc/plan.h, ``bind`` (None, or whether it is recursive), ``data`` and ``superblock`` for the filesystem, ``copy_up``: the
+    content of the target is copied into it."""
 
-    __slots__ = ("set", "clear", "tree_set", "tree_clear", "propagation", "bind", "data", "superblock")
+    __slots__ = ("set", "clear", "tree_set", "tree_clear", "propagation", "bind", "data", "superblock", "copy_up")
 
     def __init__(self, words: list[str]) -> None:
         self.set = 0
@@ -90,6 +94,7 @@ class Options:
         self.bind: bool | None = None
         self.data: list[str] = []
         self.superblock: list[str] = []
+        self.copy_up = False
         for word in words:
             if word in ATTRIBUTES:
                 self.set, self.clear = _apply(self.set, self.clear, ATTRIBUTES[word])
@@ -99,6 +104,8 @@ class Options:
                 self.propagation.append(PROPAGATIONS[word])
             elif word in BINDS:
                 self.bind = BINDS[word] or bool(self.bind)
+            elif word in EXTENSIONS:
+                self.copy_up = True
             elif word in SUPERBLOCK:
                 if SUPERBLOCK[word]:
                     self.superblock.append(SUPERBLOCK[word])

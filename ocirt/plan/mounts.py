@@ -22,7 +22,7 @@ PROC_ALLOWED = frozenset(
 # Filesystems without a device: read-only is a matter of the mount, not of the superblock, which others may share.
 _VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay", "ramfs"))
 
-_WAITING_FOR = {"tmpcopyup": "a later version of ocirt", "idmap": "a later version of ocirt", "ridmap": "a later version of ocirt"}
+_WAITING_FOR = {"idmap": "a later version of ocirt", "ridmap": "a later version of ocirt"}
 
 
 def clean(destination: str) -> str:
@@ -123,6 +123,10 @@ def _filesystem(mount: Any, kind: str, destination: str, options: Options, point
         flags = ("ON_PROCFS", "NO_SYMLINKS")
     elif kind == "tmpfs" and not any(word.startswith("mode=") for word in data):
         flags = ("INHERIT_MODE",)
+    if options.copy_up:
+        if kind != "tmpfs":
+            raise ConfigError(f"tmpcopyup is for a tmpfs, found {kind!r}", pointer=pointer + "/options")
+        flags += ("COPY_UP",)
     if destination in PROC_ALLOWED:
         flags += _proc_flags(destination)
     return [
