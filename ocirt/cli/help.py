@@ -44,7 +44,7 @@ def print_help(program: str, *, complaint: str = "") -> None:
     """Print the help of the command as a whole, after the *complaint* about its words."""
     sections = [
         _section("NAME", "ocirt - Open Container Initiative runtime"),
-        _ABOUT.format(program=program),
+        _named(_ABOUT, program),
         _section("USAGE", f"{program} [global options] command [command options] [arguments...]"),
         _section("VERSION", __version__),
         _section("COMMANDS", *_columns([*COMMANDS.items(), ("help, h", "show this, or the help of one command")])),
@@ -63,7 +63,7 @@ def print_command_help(program: str, command: Command, *, complaint: str = "") -
         _section("OPTIONS", *_columns(_flag_rows(command.flags))),
     ]
     if command.description:
-        lines = command.description.format(program=program).splitlines()
+        lines = _named(command.description, program).splitlines()
         sections.insert(2, _section("DESCRIPTION", *lines))
     if command.examples:
         sections.append(_section("EXAMPLES", *_examples(program, command.examples)))
@@ -72,6 +72,11 @@ def print_command_help(program: str, command: Command, *, complaint: str = "") -
 
 def _print(complaint: str, sections: Sequence[str]) -> None:
     write((f"{complaint}\n\n" if complaint else "") + "\n\n".join(sections) + "\n")
+
+
+def _named(text: str, program: str) -> str:
+    # Not str.format: the text may show JSON.
+    return text.replace("{program}", program)
 
 
 def _section(title: str, *lines: str) -> str:
@@ -98,5 +103,5 @@ def _flag_rows(flags: Sequence[Flag]) -> list[tuple[str, str]]:
 def _examples(program: str, examples: Sequence[tuple[str, str]]) -> list[str]:
     lines = []
     for purpose, line in examples:
-        lines += [f"{purpose}:", f"    # {line.format(program=program)}", ""]
+        lines += [f"{purpose}:", f"    # {_named(line, program)}", ""]
     return lines[:-1]
