@@ -18,7 +18,7 @@ import os
 from ocirt import host
 from ocirt._shim import lib
 from ocirt.cgroup import Cgroup
-from ocirt.config.load import load_bundle, parse_json, validate_process, validate_resources
+from ocirt.config.load import load_bundle, parse_json, validate_process
 from ocirt.errors import ConfigError, HookError, InternalError, OcirtError, StepError, WrongStatus
 from ocirt.options import Options
 from ocirt.state import CACHE_NAME, Entry, check_id, default_root, ids
@@ -164,7 +164,8 @@ class Container:
         except KeyError:
             return str(uid)
 
-    def _cgroup(self) -> Cgroup:
+    def cgroup(self) -> Cgroup:
+        """Its place in the cgroup hierarchies; the directories may be gone."""
         return Cgroup.from_state(self._document["cgroup"])
 
     def _is_alive(self) -> bool:
@@ -177,7 +178,7 @@ class Container:
             return "creating" if self._document.get("status") == "creating" and self._is_being_created() else "stopped"
         if not self._is_alive():
             return "stopped"
-        if self._cgroup().frozen:
+        if self.cgroup().frozen:
             return "paused"
         entry = self._entry()
         try:
@@ -236,7 +237,7 @@ class Container:
 
     def pids(self) -> list[int]:
         """Host process ids of everything in the container's cgroup; of the init alone where it has no cgroup."""
-        cgroup = self._cgroup()
+        cgroup = self.cgroup()
         if cgroup.directories:
             return sorted(cgroup.pids())
         return [self.pid] if self._is_alive() else []
@@ -278,7 +279,7 @@ class Container:
             if status != "created":
                 text = "cannot start a container that has stopped" if status == "stopped" else "cannot start an already running container"
                 raise WrongStatus(text, status=status, operation="start", allowed=("created",))
-            begin(entry, self._state_text, self.warn)
+            begin(entry, self._state_text)
         finally:
             entry.close()
 
@@ -310,7 +311,7 @@ class Container:
         SIGKILL also ends a paused container. Raises WrongStatus (stopped), StepError.
         """
         if all:
-            self._cgroup().kill(signal)
+            self.cgroup().kill(signal)
             return
         pidfd = self._open_init()
         if pidfd is None:
@@ -324,7 +325,7 @@ class Container:
         if result < 0:
             raise StepError(f"send signal {signal} to process {self.pid}", -result)
         if signal == _SIGKILL:
-            cgroup = self._cgroup()
+            cgroup = self.cgroup()
             if not self._document["ownPidNamespace"]:
                 # Nobody else ends the other processes when the init of a shared PID namespace dies.
                 cgroup.kill(signal)
@@ -332,20 +333,16 @@ class Container:
                 cgroup.thaw()
 
     def pause(self) -> None:
-        """Suspends all processes; none runs at return. WrongStatus, StepError, UnsupportedError (no cgroup to freeze)."""
-        entry = self._locked("pause", "container not running", ("created", "running"))
-        try:
-            self._cgroup().freeze()
-        finally:
-            entry.close()
+        """Suspends all processes; none runs at return. WrongStatus, StepError, UnsupportedError (nothing to freeze)."""
+        from ocirt import control
+
+        control.pause(self)
 
     def resume(self) -> None:
         """Lets all processes run again. WrongStatus, StepError."""
-        entry = self._locked("resume", "container not paused", ("paused",))
-        try:
-            self._cgroup().thaw()
-        finally:
-            entry.close()
+        from ocirt import control
+
+        control.resume(self)
 
     def update(self, resources: Mapping[str, Any]) -> None:
         """Changes limits and device rules by a ``linux.resources`` object; what it leaves out stays as it is.
@@ -354,25 +351,7 @@ class Container:
         """
         from ocirt import update
 
-        validate_resources(resources, filename="resources")
-        entry = self._locked("update", "container not running", ("created", "running", "paused"))
-        try:
-            update.apply(entry, self._cgroup(), self.config(), resources, self.warn)
-        finally:
-            entry.close()
-
-    def _locked(self, operation: str, complaint: str, allowed: tuple[str, ...]) -> Entry:
-        """The entry, locked until it is closed; WrongStatus with the text *complaint* unless its status is one of *allowed*."""
-        entry = self._entry()
-        try:
-            entry.lock()
-            status = self.status()
-            if status not in allowed:
-                raise WrongStatus(complaint, status=status, operation=operation, allowed=allowed)
-        except BaseException:
-            entry.close()
-            raise
-        return entry
+        update.update(self, resources)
 
     def _open_init(self) -> int | None:
         """A pidfd of the init, None when it is dead. The pid may belong to another process by now: the start time tells."""
@@ -402,7 +381,7 @@ class Container:
                 raise WrongStatus(
                     f"cannot delete container {self.id} that is not stopped: {status}", status=status, operation="delete", allowed=("stopped",)
                 )
-            cgroup = self._cgroup() if "cgroup" in self._document else None
+            cgroup = self.cgroup() if "cgroup" in self._document else None
             self._end(cgroup)
             if cgroup is not None:
                 cgroup.delete()
@@ -468,7 +447,7 @@ class Container:
             raise WrongStatus("cannot exec in a stopped container", status="stopped", operation="exec", allowed=("created", "running"))
         try:
             config = self.config()
-            cgroup = self._cgroup()
+            cgroup = self.cgroup()
             if options.sub_cgroups:
                 cgroup = cgroup.below(options.sub_cgroups)
             walk = join(config, dict(process), self._document, cgroup, pidfd, options, self._filter(config))
