@@ -155,7 +155,6 @@ enum ocirt_report_kind {
 	OCIRT_REPORT_SYNC,    /* detail: enum ocirt_sync; waits for CONTINUE */
 	OCIRT_REPORT_READY,   /* set up as far as create goes; waits for COMMIT */
 	OCIRT_REPORT_ERROR,   /* op failed with error; detail and text depend on the op */
-	OCIRT_REPORT_WARNING, /* the same, and it goes on */
 };
 
 enum ocirt_sync {

@@ -39,12 +39,14 @@ def _read(path: str) -> str:
         os.close(fd)
 
 
-def effective_capabilities() -> int:
-    """CapEff of /proc/self/status."""
-    for line in _read("/proc/self/status").splitlines():
-        if line.startswith("CapEff:"):
-            return int(line[7:], 16)
-    return 0
+def capabilities() -> tuple[int, int]:
+    """The permitted and the effective set of this process, from /proc/self/status."""
+    text = _read("/proc/self/status")
+    sets = []
+    for name in ("CapPrm:", "CapEff:"):
+        start = text.find(name)
+        sets.append(int(text[start + len(name) :].split(None, 1)[0], 16) if start >= 0 else 0)
+    return sets[0], sets[1]
 
 
 def in_user_namespace() -> bool:
@@ -66,8 +68,10 @@ def facts(cgroup: Cgroup) -> Host:
         mode = "hybrid" if hierarchies else "v2"
     elif hierarchies:
         mode = "v1"
+    permitted, effective = capabilities()
     return Host(
-        privileged=bool(effective_capabilities() >> _CAP_SYS_ADMIN & 1),
+        privileged=bool(effective >> _CAP_SYS_ADMIN & 1),
+        capabilities=permitted,
         euid=os.geteuid(),
         cgroup_mode=mode,
         hierarchies=hierarchies,

@@ -264,11 +264,11 @@ int op_capabilities(struct init *init, const struct ocirt_op *op)
 	return set_capabilities(op->a, op->b, op->c);
 }
 
-/* A capability can be raised only where it is permitted and inheritable; runc goes on without it, and so does this. */
 int op_ambient(struct init *init, const struct ocirt_op *op)
 {
 	int ret = (int)sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 
+	(void)init;
 	if (ret < 0)
 		return ret;
 	if (!op->a)
@@ -281,7 +281,7 @@ int op_ambient(struct init *init, const struct ocirt_op *op)
 			continue;
 		ret = (int)sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
 		if (ret < 0)
-			(void)channel_report(init, OCIRT_REPORT_WARNING, -ret, (uint32_t)capability);
+			return ret;
 	}
 	return 0;
 }

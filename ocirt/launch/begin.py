@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ocirt.state import Entry
 
 
-def begin(entry: Entry, state_text: Callable[[str], str], warn: Callable[[str], None]) -> None:
+def begin(entry: Entry, state_text: Callable[[str], str]) -> None:
     """Returns when the program runs. Raises StepError, HookError or ProgramError as the init reports it; the init is dead then."""
     document = entry.read_document("start.json")
     if document is None:
@@ -39,7 +39,7 @@ def begin(entry: Entry, state_text: Callable[[str], str], warn: Callable[[str], 
                 channel.push(os.dup(output_fd))
                 # One hook at a time: the output that is read after a failure is that of the hook that failed.
                 alive = channel.flush()
-        _wait(channel, ops, warn, output_fd)
+        _wait(channel, ops, output_fd)
     finally:
         channel.close()
         if output_fd >= 0:
@@ -56,7 +56,7 @@ def connect(entry: Entry) -> int:
     return check(result, "connect to the container's init")
 
 
-def _wait(channel: Channel, ops: list[Op], warn: Callable[[str], None], output_fd: int) -> None:
+def _wait(channel: Channel, ops: list[Op], output_fd: int) -> None:
     while True:
         # startContainer hooks may take their time, within their own time-outs.
         report = channel.receive(-1)
@@ -64,8 +64,6 @@ def _wait(channel: Channel, ops: list[Op], warn: Callable[[str], None], output_f
             return
         if report.kind == lib.OCIRT_REPORT_ERROR:
             raise to_error(report, ops, hooks.tail(output_fd) if output_fd >= 0 else b"")
-        if report.kind == lib.OCIRT_REPORT_WARNING:
-            warn(str(to_error(report, ops)))
 
 
 def _ops(document: Any) -> list[Op]:

@@ -75,7 +75,7 @@ class Channel:
         if result == 0:
             return None
         check(result, "hear from ocirt-init")
-        if not 0 < report.kind <= lib.OCIRT_REPORT_WARNING:
+        if not 0 < report.kind <= lib.OCIRT_REPORT_ERROR:
             raise InternalError(f"ocirt-init sent a report of kind {report.kind}")
         text = ffi.string(report.text).decode("utf-8", "replace")
         return Report(report.kind, report.op, report.error, report.detail, text)

@@ -60,7 +60,10 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
     compilation.detached = not options.attached
     compilation.filter = filter
     options.pass_environment(compilation)
-    return compile_plan(CREATE if compilation.process else CREATE_WITHOUT_PROCESS, compilation), cgroup, compilation
+    plan = compile_plan(CREATE if compilation.process else CREATE_WITHOUT_PROCESS, compilation)
+    for warning in compilation.warnings:
+        options.warn(warning)
+    return plan, cgroup, compilation
 
 
 def _rootfs(bundle: Bundle) -> str:
@@ -125,7 +128,7 @@ class Creation:
     def _launch(self, plan: Plan, compilation: Compilation) -> None:
         bundle_fd = os.open(self.bundle.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         doer = Creator(
-            bundle_fd=bundle_fd, cgroup=self.cgroup, console=self._console, state_text=self._state_text, warn=self.options.warn
+            bundle_fd=bundle_fd, cgroup=self.cgroup, console=self._console, state_text=self._state_text
         )
         doer.listener = lambda: check(
             lib.ocirt_listen(ffi.from_buffer(os.fsencode(self.entry.socket_path(LISTENER)) + b"\0")), "make the socket for start"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Doer:
     """What every walk needs. Descriptors that `open` returns belong to the caller."""
 
-    __slots__ = ("bundle_fd", "cgroup", "console", "state_text", "warn", "_hook_output_fd", "_entry_fds")
+    __slots__ = ("bundle_fd", "cgroup", "console", "state_text", "_hook_output_fd", "_entry_fds")
 
     def __init__(
         self,
@@ -32,13 +32,11 @@ class Doer:
         cgroup: Cgroup,
         console: Callable[[], int] | None,
         state_text: Callable[[str, int], str],
-        warn: Callable[[str], None],
     ) -> None:
         self.bundle_fd = bundle_fd
         self.cgroup = cgroup
         self.console = console
         self.state_text = state_text
-        self.warn = warn
         self._hook_output_fd = -1
         self._entry_fds: list[int] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ocirt import host
+from ocirt.config.rules import process_warnings
 from ocirt.launch.doers import Joiner, connect_console
 from ocirt.launch.walk import Walk
 from ocirt.plan import EXEC, Compilation, compile_plan
@@ -31,7 +32,9 @@ def join(
     compilation.exec_join_root = document["noPivot"] or not document["ownMountNamespace"]
     options.pass_environment(compilation)
     plan = compile_plan(EXEC, compilation)
-    doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda status, pid: "", warn=options.warn)
+    for warning in process_warnings(process) + compilation.warnings:
+        options.warn(warning)
+    doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda status, pid: "")
     doer.init_pid = document["pid"]
     doer.init_pidfd = init_pidfd
     walk = None

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from ocirt.plan.op import Op, Plan, Source
 
     class Doer(Protocol):
-        """Who knows the container: opens what a plan can only name, does the host's operations, takes warnings."""
+        """Who knows the container: opens what a plan can only name, does the host's operations."""
 
         def open(self, source: Source, op: Op) -> int: ...
         def do(self, op: Op, pid: int) -> None: ...
-        def warn(self, text: str) -> None: ...
         def hook_output(self) -> bytes: ...
 
 
@@ -140,7 +139,7 @@ class Walk:
             raise StepError(self._where(), error.errno or 0, where="init", hint="ocirt-init did not answer in time") from None
 
     def _take(self, report: Report | None) -> None:
-        """Notes a pid or a warning; raises an error or an end of file as what they mean."""
+        """Notes a pid; raises an error or an end of file as what they mean."""
         if report is None:
             raise self._died()
         if report.kind == lib.OCIRT_REPORT_PID:
@@ -148,8 +147,6 @@ class Walk:
             self.pidfd = os.pidfd_open(self.pid)
         elif report.kind == lib.OCIRT_REPORT_ERROR:
             raise to_error(report, self.ops, self._doer.hook_output())
-        elif report.kind == lib.OCIRT_REPORT_WARNING:
-            self._doer.warn(str(to_error(report, self.ops)))
 
     def _expect(self, kind: int) -> None:
         while True:

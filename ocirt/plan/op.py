@@ -105,9 +105,9 @@ class Host:
 
     ``privileged``: the runtime may clone mounts and raise limits on the host. ``hierarchies``: the v1 cgroup hierarchies as
     (controllers, mount point, path of the container's cgroup); ``cgroup2``: the unified tree as (mount point, path), or None.
-    ``cgroup_mode``: "v1", "hybrid", "v2" or "none".    """
+    ``cgroup_mode``: "v1", "hybrid", "v2" or "none". ``capabilities`` is the mask of those that the runtime has.    """
 
-    __slots__ = ("privileged", "euid", "cgroup_mode", "hierarchies", "cgroup2", "apparmor", "selinux", "last_cap")
+    __slots__ = ("privileged", "euid", "cgroup_mode", "hierarchies", "cgroup2", "apparmor", "selinux", "capabilities")
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Host:
         cgroup2: tuple[str, str] | None = None,
         apparmor: bool = False,
         selinux: bool = False,
-        last_cap: int = 40,
+        capabilities: int = (1 << 64) - 1,
     ) -> None:
         self.privileged = privileged
         self.euid = euid
@@ -128,7 +128,7 @@ class Host:
         self.cgroup2 = cgroup2
         self.apparmor = apparmor
         self.selinux = selinux
-        self.last_cap = last_cap
+        self.capabilities = capabilities
 
 
 class Compilation:
@@ -136,7 +136,7 @@ class Compilation:
 
     __slots__ = (
         "config", "bundle", "process", "linux", "host", "id", "rootfs", "create_namespaces", "join_namespaces", "no_pivot", "no_new_keyring",
-        "preserve_fds", "console", "detached", "filter", "settings", "process_pointer", "exec_join_root", "keyring_name",
+        "preserve_fds", "console", "detached", "filter", "settings", "process_pointer", "exec_join_root", "warnings",
     )  # fmt: skip
 
     def __init__(self, config: dict, host: Host, *, id: str, bundle: str = "", rootfs: str = "") -> None:  # type: ignore[type-arg]
@@ -156,6 +156,7 @@ class Compilation:
         self.settings: list = []  # type: ignore[type-arg]
         self.process_pointer = "/process"
         self.exec_join_root = False
+        self.warnings: list[str] = []
         self.create_namespaces: dict[str, str] = {}
         self.join_namespaces: dict[str, tuple[str, str]] = {}
         for index, namespace in enumerate(self.linux.get("namespaces") or ()):

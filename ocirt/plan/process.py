@@ -192,7 +192,14 @@ def labels(c: Compilation) -> list[Op]:
 
 
 def _mask(c: Compilation, set_name: str) -> int:
-    return mask((_process(c).get("capabilities") or {}).get(set_name) or ())
+    """Only what there is to give: "Runtimes SHOULD NOT fail if the container configuration requests capabilities that cannot be
+    granted" (config.md#linux-process). A new user namespace starts with all of them."""
+    asked = mask((_process(c).get("capabilities") or {}).get(set_name) or ())
+    granted = asked if c.has_namespace("user") else asked & c.host.capabilities
+    if asked != granted and set_name == "bounding":
+        names = ", ".join(name for name in _process(c)["capabilities"]["bounding"] if mask((name,)) & ~c.host.capabilities)
+        c.warnings.append(f"ignoring capabilities that the runtime does not have: {names}")
+    return granted
 
 
 def credentials(c: Compilation) -> list[Op]:
@@ -218,7 +225,9 @@ def credentials(c: Compilation) -> list[Op]:
     ]
     late_chdir = Op("CHDIR", f"change to working directory {process['cwd']}, as the user where root could not", pointer + "/cwd", path=process["cwd"], flags=("RETRY",))
     ops.append(late_chdir)
-    ops.append(Op("AMBIENT", "set ambient capabilities", capabilities + "/ambient", a=_mask(c, "ambient"), b=_mask(c, "inheritable")))
+    # A capability can be ambient only where it is permitted and inheritable (capabilities(7)); config.rules warns of others.
+    ambient = _mask(c, "ambient") & _mask(c, "permitted") & _mask(c, "inheritable")
+    ops.append(Op("AMBIENT", "set ambient capabilities", capabilities + "/ambient", a=ambient, b=_mask(c, "inheritable")))
     final = Op(
         "CAPABILITIES",
         "set effective, permitted and inheritable capabilities",
