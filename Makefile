@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # What stands for "installed there": by the environment's path, since it may be another one next time.
 STAMPS := build/stamps$(VENV)
 SOURCES := setup.py pyproject.toml $(shell find csrc schemas -name '*.[ch]' -o -name '*.py' -o -name '*.json')
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .PHONY: help
 help: ## show this
