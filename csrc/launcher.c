@@ -312,7 +312,7 @@ static void call_run(void)
 
 static void execute_interpreter(const struct installation *installation, int argc, char **argv)
 {
-	static char code[] = "import sys; sys.path += sys.argv[1].split(':'); del sys.argv[:2]; "
+	static char code[] = "import gc, sys; gc.disable(); sys.path += sys.argv[1].split(':'); del sys.argv[:2]; "
 			     "from ocirt.__main__ import run; run()";
 	char **arguments = calloc((size_t)argc + 9, sizeof(char *));
 	int n = 0;
