@@ -73,7 +73,7 @@ enum ocirt_op_code {
 	OCIRT_CPU_AFFINITY,       /* data: cpu mask */
 	OCIRT_RLIMIT,             /* a: resource, b: soft, c: hard */
 	OCIRT_UMASK,              /* a */
-	OCIRT_STDIO_OWNER,        /* a: uid, b: gid */
+	OCIRT_STDIO_OWNER,        /* a: uid */
 	OCIRT_HOME,               /* a: uid; sets HOME from /etc/passwd where env has none */
 	OCIRT_CHDIR,              /* path, mode: permissions of a directory that is missing */
 	OCIRT_LSM_LABEL,          /* path: below /proc/thread-self/attr, text: label */
@@ -92,7 +92,7 @@ enum ocirt_op_flag {
 	OCIRT_RECURSIVE = 1,      /* BIND: attributes and tree are recursive; ROOTFS: the tree is */
 	OCIRT_ON_PROCFS = 2,      /* MOUNT, BIND: the target may lie on procfs */
 	OCIRT_NO_SYMLINKS = 4,    /* MOUNT, BIND: no component of the target may be a symbolic link */
-	OCIRT_INHERIT_MODE = 8,   /* MOUNT: the new root gets the mode of the directory it covers */
+	OCIRT_INHERIT_MODE = 8,   /* MOUNT: the new root gets the mode of the directory it covers, where there was one */
 	OCIRT_REPLACE = 16,       /* SYMLINK: what is there goes */
 	OCIRT_BIND_CONSOLE = 32,  /* CONSOLE: bind the pty to /dev/console */
 	OCIRT_RETRY = 64,         /* CHDIR: a second try, as the container's user */

@@ -49,7 +49,8 @@ static int configure_mode(struct init *init, int fs_fd, int target_fd)
 	return configure(init, fs_fd, option);
 }
 
-static int make_filesystem(struct init *init, const struct ocirt_op *op, int target_fd, int *ret_mount_fd)
+static int make_filesystem(struct init *init, const struct ocirt_op *op, int target_fd, int inherit_mode,
+			   int *ret_mount_fd)
 {
 	const char *options = op_data(init, op), *end = options + op->data_size;
 	cleanup_close int fs_fd = (int)SYS(__NR_fsopen, op_text(init, op), FSOPEN_CLOEXEC);
@@ -60,7 +61,7 @@ static int make_filesystem(struct init *init, const struct ocirt_op *op, int tar
 	ret = SYS(__NR_fsconfig, fs_fd, FSCONFIG_SET_STRING, "source", options, 0);
 	if (ret < 0)
 		return (int)ret;
-	if (op->flags & OCIRT_INHERIT_MODE) {
+	if (inherit_mode) {
 		ret = configure_mode(init, fs_fd, target_fd);
 		if (ret < 0)
 			return (int)ret;
@@ -182,17 +183,18 @@ static int open_target(struct init *init, const struct ocirt_op *op, int is_dire
 
 int op_mount(struct init *init, const struct ocirt_op *op)
 {
-	cleanup_close int target_fd = -1, mount_fd = -1;
-	int ret;
+	cleanup_close int target_fd = -1, mount_fd = -1, existing_fd = -1;
+	int inherit_mode, ret;
 
 	if (!op->data_size || op_data(init, op)[op->data_size - 1] != '\0')
 		return -EBADMSG;
+	inherit_mode = op->flags & OCIRT_INHERIT_MODE && rootfs_open(init, op_path(init, op), O_PATH, 0, &existing_fd) == 0;
 	ret = open_target(init, op, 1, &target_fd);
 	if (ret < 0)
 		return ret;
 	if (has_long_value(op_data(init, op), op_data(init, op) + op->data_size))
 		return mount_with_long_options(init, op, &target_fd);
-	ret = make_filesystem(init, op, target_fd, &mount_fd);
+	ret = make_filesystem(init, op, target_fd, inherit_mode, &mount_fd);
 	if (ret < 0)
 		return ret;
 	if (op->flags & OCIRT_COPY_UP) {

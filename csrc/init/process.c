@@ -149,7 +149,8 @@ int op_stdio_owner(struct init *init, const struct ocirt_op *op)
 			return ret;
 		if (st.st_uid == op->a || (S_ISCHR_(st.st_mode) && st.st_rdev == (1 << 8 | 3)))
 			continue;
-		ret = (int)SYS(__NR_fchown, fd, op->a, op->b);
+		/* The group stays: a terminal's is tty. */
+		ret = (int)SYS(__NR_fchown, fd, op->a, st.st_gid);
 		/* EINVAL: the owner has no mapping here; EPERM, EROFS: somebody else's file. None hinders the program. */
 		if (ret < 0 && ret != -EINVAL && ret != -EPERM && ret != -EROFS)
 			return ret;

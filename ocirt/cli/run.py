@@ -5,6 +5,7 @@ from __future__ import annotations
 from ocirt.cli.create import CONTAINER_DESCRIPTION, CONTAINER_FLAGS, container_options
 from ocirt.cli.parser import Command, Flag, UsageError
 from ocirt.container import Container
+from ocirt.errors import ContainerNotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ def _start(container: Container, *, keep: bool) -> None:
         container.start()
     except BaseException:
         if not keep:
-            container.delete(force=True)
+            try:
+                container.delete(force=True)
+            except ContainerNotFound:
+                pass  # a failing poststart hook has deleted it
         raise
 
 

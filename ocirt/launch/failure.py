@@ -97,5 +97,6 @@ def _lookup_error(report: Report, op: Op) -> ProgramError:
 def _exec_error(report: Report, op: Op) -> ProgramError:
     name = op.data.partition(b"\0")[0].decode("utf-8", "replace")
     hint = next((text for word, text in _HINTS.items() if report.detail == getattr(lib, "OCIRT_DETAIL_" + word)), None)
-    # One line, as runc says it: `exec /run.sh: no such file or directory`.
-    return ProgramError(f"exec {name}: {errno_text(report.error)}", report.error, filename=name, hint=hint)
+    # One line, since that is what runc's users expect of a failed execve: what misleads is explained within it.
+    text = f"exec {name}: {errno_text(report.error)}"
+    return ProgramError(f"{text} ({hint})" if hint else text, report.error, filename=name)

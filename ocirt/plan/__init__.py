@@ -40,6 +40,7 @@ CREATE: tuple[Topic, ...] = (
     devices.ops,
     process.console,
     process.make_cwd,
+    mounts.late,
     # "after the runtime environment has been created but before the pivot_root" (config.md#createRuntime-hooks).
     hooks.create_runtime,
     hooks.create_container,

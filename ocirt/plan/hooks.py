@@ -7,6 +7,7 @@ startContainer run in the container's, by its init.
 from __future__ import annotations
 
 from ocirt.plan.op import Op, Source, host_op, strings
+from ocirt.plan.process import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,19 +29,20 @@ def create_runtime(c: Compilation) -> list[Op]:
 
 
 def create_container(c: Compilation) -> list[Op]:
-    return _in_container(c, "createContainer")
+    return _in_container(c, "createContainer", [])
 
 
 def start_container(c: Compilation) -> list[Op]:
-    return _in_container(c, "startContainer")
+    # It runs where the program will, so it has the program's environment unless it brings its own, as with runc.
+    return _in_container(c, "startContainer", environment(c))
 
 
-def _in_container(c: Compilation, kind: str) -> list[Op]:
+def _in_container(c: Compilation, kind: str, default_env: list[str]) -> list[Op]:
     ops = []
     for index, hook in enumerate((c.config.get("hooks") or {}).get(kind) or ()):
         # "args (array of strings, OPTIONAL) with the same semantics as IEEE Std 1003.1-2008 execv's argv."
         args = hook.get("args") or [hook["path"]]
-        env = hook.get("env") or []
+        env = hook.get("env") or default_env
         ops.append(
             Op(
                 "HOOK",

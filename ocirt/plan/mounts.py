@@ -41,20 +41,42 @@ def clean(destination: str) -> str:
 
 def ops(c: Compilation) -> list[Op]:
     result: list[Op] = []
-    late: list[Op] = []
     for index, mount in enumerate(c.config.get("mounts") or ()):
         pointer = f"/mounts/{index}"
         options = Options(mount.get("options") or [])
         _refuse_unsupported(mount, options, pointer)
         kind = mount.get("type") or ""
-        destination = clean(mount["destination"])
+        destination = _destination(c, mount["destination"])
         if options.bind is not None or kind == "bind":
             result.append(_bind(c, mount, destination, options, pointer))
         elif kind == "cgroup" or (kind == "cgroup2" and c.host.cgroup_mode in ("v1", "hybrid")):
             result += _cgroup(c, destination, options, pointer)
         else:
-            result += _filesystem(mount, kind, destination, options, pointer, late)
-    return result + late
+            result += _filesystem(mount, kind, destination, options, pointer)
+    return result
+
+
+def late(c: Compilation) -> list[Op]:
+    """Mounts in which devices, and targets of other mounts, had to be made first."""
+    result = []
+    for index, mount in enumerate(c.config.get("mounts") or ()):
+        options = Options(mount.get("options") or [])
+        destination = _destination(c, mount["destination"])
+        if _is_late(mount.get("type"), destination, options):
+            result.append(Op("MOUNT_READONLY", f"make {destination} read-only", f"/mounts/{index}/options", path=destination))
+    return result
+
+
+def _is_late(kind: str | None, destination: str, options: Options) -> bool:
+    is_readonly = bool((options.set | options.tree_set) & MOUNT_ATTR_RDONLY)
+    return is_readonly and options.bind is None and kind != "bind" and (kind == "tmpfs" or destination == "/dev")
+
+
+def _destination(c: Compilation, destination: str) -> str:
+    """Inside of the container. A host path that leads into the root filesystem means the place there, as with runc."""
+    if destination.startswith(c.rootfs + "/"):
+        destination = destination[len(c.rootfs) :]
+    return clean(destination)
 
 
 def _refuse_unsupported(mount: Any, options: Options, pointer: str) -> None:
@@ -106,17 +128,15 @@ def _said(mount: Any) -> str:
     return f" ({','.join(words)})" if words else ""
 
 
-def _filesystem(mount: Any, kind: str, destination: str, options: Options, pointer: str, late: list[Op]) -> list[Op]:
+def _filesystem(mount: Any, kind: str, destination: str, options: Options, pointer: str) -> list[Op]:
     if not kind:
         raise ConfigError("a mount needs a type unless it is a bind mount", pointer=pointer + "/type")
     flags: tuple[str, ...] = ()
     attributes = options.set | options.tree_set
     data = options.superblock + options.data
     if attributes & MOUNT_ATTR_RDONLY:
-        if destination == "/dev" or kind == "tmpfs":
-            # Devices, and targets of later mounts, are still to be made in it.
+        if _is_late(kind, destination, options):
             attributes &= ~MOUNT_ATTR_RDONLY
-            late.append(Op("MOUNT_READONLY", f"make {destination} read-only", pointer + "/options", path=destination))
         elif kind not in _VIRTUAL:
             data.append("ro")
     if kind in ("proc", "sysfs"):

@@ -20,7 +20,9 @@ def readonly(c: Compilation) -> list[Op]:
 
 
 def masked(c: Compilation) -> list[Op]:
+    paths = c.linux.get("maskedPaths") or []
     return [
         Op("MASK_PATH", f"mask {path}", f"/linux/maskedPaths/{index}", path=path)
-        for index, path in enumerate(c.linux.get("maskedPaths") or ())
+        for index, path in enumerate(paths)
+        if path not in paths[:index]
     ]

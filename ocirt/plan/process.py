@@ -94,6 +94,8 @@ def environment(c: Compilation) -> list[str]:
     last: dict[str, str] = {}
     for entry in _process(c).get("env") or ():
         last[entry.partition("=")[0]] = entry
+    if last.get("HOME") == "HOME=":
+        del last["HOME"]  # counts as absent: the one of /etc/passwd takes its place
     return list(last.values())
 
 
@@ -135,7 +137,7 @@ def unsupported(c: Compilation) -> list[Op]:
     """What this version does not do is refused, never ignored."""
     process = _process(c)
     later = "a later version of ocirt"
-    for key in ("scheduler", "execCPUAffinity"):
+    for key in ("scheduler",):
         if process.get(key):
             raise UnsupportedError(key, later, pointer=f"{c.process_pointer}/{key}")
     for key in ("intelRdt", "netDevices", "memoryPolicy"):
@@ -144,6 +146,35 @@ def unsupported(c: Compilation) -> list[Op]:
     if c.linux.get("mountLabel") and c.host.selinux:
         raise UnsupportedError("mountLabel", later, pointer="/linux/mountLabel")
     return []
+
+
+def reset_affinity(c: Compilation) -> list[Op]:
+    """No process inherits the CPUs of the runtime's caller: it may use those of its cgroup, now and after an update."""
+    return [Op("CPU_AFFINITY", "allow all CPUs of the cgroup", data=_ALL_CPUS, flags=("OPTIONAL",))]
+
+
+def initial_affinity(c: Compilation) -> list[Op]:
+    """For exec: before the process is in the container's cgroup (config.md#process, execCPUAffinity)."""
+    return _affinity(c, "initial")
+
+
+def final_affinity(c: Compilation) -> list[Op]:
+    return _affinity(c, "final") or ([] if _affinity(c, "initial") else reset_affinity(c))
+
+
+def _affinity(c: Compilation, name: str) -> list[Op]:
+    """A process of its own document has the container's affinity, unless it says another."""
+    own = _process(c).get("execCPUAffinity")
+    affinity = own or (c.config.get("process") or {}).get("execCPUAffinity") or {}
+    cpus = affinity.get(name)
+    mask = 0
+    for first, last in parse_list(cpus or "", GREATEST_CPU):
+        mask |= (1 << last + 1) - (1 << first)
+    if not mask:
+        return []
+    pointer = f"{c.process_pointer if own else '/process'}/execCPUAffinity/{name}"
+    data = mask.to_bytes((mask.bit_length() + 63) // 64 * 8, sys.byteorder)
+    return [Op("CPU_AFFINITY", f"set the {name} CPU affinity to {cpus}", pointer, data=data)]
 
 
 def rlimits(c: Compilation) -> list[Op]:
@@ -162,10 +193,10 @@ def _user(c: Compilation) -> Any:
 def ownership(c: Compilation) -> list[Op]:
     """stdio belongs to the user, HOME is the user's, new files get the user's umask."""
     user = _user(c)
-    uid, gid = user.get("uid", 0), user.get("gid", 0)
+    uid = user.get("uid", 0)
     umask = user.get("umask", 0o022)
     ops = [
-        Op("STDIO_OWNER", f"give stdio to user {uid}", c.process_pointer + "/user", a=uid, b=gid),
+        Op("STDIO_OWNER", f"give stdio to user {uid}", c.process_pointer + "/user", a=uid),
         Op("UMASK", f"set umask {umask:04o}", c.process_pointer + "/user/umask" if "umask" in user else "", a=umask),
     ]
     if not _variable(c, "HOME"):
