@@ -1,0 +1,180 @@
+"""Fixtures and markers of all tests.
+
+``runtime`` and ``bundle`` are what a test on a real container takes: see support.py. What a test needs is said by
+markers, and a test whose needs the machine does not meet is skipped with the reason; the end of the run counts them::
+
+    needs_root            the host's root, not that of a user namespace
+    needs_userns          user namespaces
+    needs_cgroup1         a v1 hierarchy            needs_controller("pids")   that controller, in whichever version
+    needs_cgroup2         cgroup v2 and no v1
+    needs_kernel("6.3")   that kernel or a later one
+    needs_program("ss")   a program on the PATH
+    needs_filesystem("overlay")
+    slow                  runs with --slow only
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from support import Bundle, Leftovers, Runtime, become_subreaper, cgroup_mounts, enter_own_mount_namespace
+
+_INIT_SOURCES = Path(__file__).parent / "container_init"
+
+
+# -- what tests need ---------------------------------------------------------------------------------------------------
+
+
+def _root() -> str | None:
+    if os.geteuid() != 0:
+        return "needs root"
+    if Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]:
+        return "needs the root of the host, not that of a user namespace"
+    return None
+
+
+@cache
+def _userns() -> str | None:
+    """Whether a process may make one: sysctls, LSMs and build options can forbid it."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if ctypes.CDLL(None).unshare(0x10000000) == 0 else 1)
+    return None if os.waitpid(pid, 0)[1] == 0 else "needs user namespaces"
+
+
+def _cgroup1() -> str | None:
+    return None if any(controllers for _, controllers in cgroup_mounts()) else "needs a cgroup v1 hierarchy"
+
+
+def _cgroup2() -> str | None:
+    return None if cgroup_mounts() and _cgroup1() else "needs cgroup v2 alone"
+
+
+def _controller(name: str) -> str | None:
+    for point, controllers in cgroup_mounts():
+        if name in (controllers or (point / "cgroup.controllers").read_text().split()):
+            return None
+    return f"needs the cgroup controller {name}"
+
+
+def _kernel(version: str) -> str | None:
+    release = os.uname().release.partition("-")[0].split(".")
+    if tuple(map(int, release[:2])) >= tuple(map(int, version.split("."))):
+        return None
+    return f"needs Linux {version}"
+
+
+def _program(name: str) -> str | None:
+    return None if shutil.which(name) else f"needs the program {name}"
+
+
+def _filesystem(name: str) -> str | None:
+    return None if name in Path("/proc/filesystems").read_text().split() else f"needs the filesystem {name}"
+
+
+#: Marker -> what it means, and what is missing (None: nothing) for the marker's arguments.
+NEEDS: dict[str, tuple[str, Callable[..., str | None]]] = {
+    "needs_root": ("the host's root", _root),
+    "needs_userns": ("user namespaces", _userns),
+    "needs_cgroup1": ("a cgroup v1 hierarchy", _cgroup1),
+    "needs_cgroup2": ("cgroup v2 alone", _cgroup2),
+    "needs_controller(name)": ("a cgroup controller", _controller),
+    "needs_kernel(version)": ("that kernel or a later one", _kernel),
+    "needs_program(name)": ("a program on the PATH", _program),
+    "needs_filesystem(name)": ("a filesystem that the kernel has", _filesystem),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that are marked slow, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, (meaning, _) in NEEDS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+    config.addinivalue_line("markers", "slow: takes longer than all others together; runs with --slow")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name, (_, missing) in NEEDS.items():
+        for marker in item.iter_markers(name.partition("(")[0]):
+            reason = missing(*marker.args)
+            if reason is not None:
+                pytest.skip(reason)
+    if item.get_closest_marker("slow") and not item.config.getoption("--slow"):
+        pytest.skip("slow: runs with --slow")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("skipped", ()):
+        reasons[report.longrepr[2].removeprefix("Skipped: ")] += 1
+    if reasons:
+        terminalreporter.section("what was skipped, and why")
+        for reason, count in reasons.most_common():
+            terminalreporter.write_line(f"{count} skipped: {reason}")
+
+
+# -- fixtures ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def container_init(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The static program that is /init in the root filesystems of the tests, built from tests/container_init."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    program = tmp_path_factory.mktemp("container-init") / "init"
+    sources = [str(path) for path in sorted(_INIT_SOURCES.glob("*.c"))]
+    flags = ["-static", "-O2", "-s", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([compiler, *flags, "-o", str(program), *sources], check=True)
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture(scope="session")
+def quiet_host() -> None:
+    """From the first test on a real container, this process sees all of that container and nothing of anybody else's: a
+    mount namespace of its own, and orphans become its children."""
+    become_subreaper()
+    if _root() is None:
+        enter_own_mount_namespace()
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, quiet_host: None) -> Iterator[Runtime]:
+    """The command with a state directory of its own. When the test is over, its containers are deleted, and then
+    nothing may be left behind of them."""
+    token = f"ocirt-test-{secrets.token_hex(4)}"
+    runtime = Runtime(tmp_path, token)
+    leftovers = Leftovers(token, runtime.root)
+    yield runtime
+    try:
+        runtime.close()
+    finally:
+        left = leftovers.found()
+        if left:
+            leftovers.remove()
+    assert left == [], "something is left behind"
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path, container_init: Path) -> Callable[[str], Bundle]:
+    """Makes further bundles, by name."""
+    return lambda name: Bundle(tmp_path / name, container_init)
+
+
+@pytest.fixture
+def bundle(make_bundle: Callable[[str], Bundle]) -> Bundle:
+    """A bundle whose program is the init of the tests: an ordinary container with its own pid, network, ipc, uts and
+    mount namespaces, /proc and /dev."""
+    return make_bundle("bundle")
