@@ -26,7 +26,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from support import Bundle, Leftovers, Runtime, become_subreaper, cgroup_mounts, enter_own_mount_namespace
+from host_view import Leftovers, become_subreaper, cgroup_mounts, enter_own_mount_namespace
+from support import Bundle, Runtime
 
 _INIT_SOURCES = Path(__file__).parent / "container_init"
 

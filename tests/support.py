@@ -23,33 +23,26 @@ A test takes the fixtures ``runtime`` and ``bundle`` of conftest.py and reads li
 The program in the container is tests/container_init, ``/init`` in the bundle's root filesystem: see its main.c.
 Every test has a state directory of its own, ``runtime.root``, and ids that begin with ``runtime.token``; containers
 that ``create``, ``start`` and ``run_detached`` have made are deleted by force when the test is over. After that nothing
-may be left: no mount, no cgroup, no process, no state, no open descriptor, and /dev/null is as it was. ``Leftovers``
-checks that.
+may be left: no mount, no cgroup, no process, no state, no open descriptor, and /dev/null is as it was. ``host_view.Leftovers`` checks that.
 
-Nothing here sleeps. Every wait ends after ``PATIENCE`` seconds, which OCIRT_TEST_PATIENCE multiplies for slow machines.
+What the host looks like, and how to wait for what happens there, is in host_view.py.
 """
 
 from __future__ import annotations
 
 import copy
-import ctypes
 import json
 import os
-import select
-import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from host_view import PATIENCE, wait_for_exit, wait_readable
+
 #: The command under test: that of the environment in which the tests run.
 OCIRT = Path(sys.executable).with_name("ocirt")
-
-#: Seconds that anything may take here. Emulated machines set OCIRT_TEST_PATIENCE to 10 or so.
-PATIENCE = 20 * float(os.environ.get("OCIRT_TEST_PATIENCE", "1"))
 
 DEFAULT_CAPABILITIES = [
     f"CAP_{name}"
@@ -470,248 +463,3 @@ class Container:
         signal."""
         wait_for_exit(self.pid)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-
-# -- waiting -----------------------------------------------------------------------------------------------------------
-
-
-def wait_readable(fd: int, what: str = "a descriptor") -> None:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    assert poll.poll(PATIENCE * 1000), f"nothing comes: {what}"
-
-
-def wait_for_exit(pid: int) -> None:
-    """Waits until the process has ended; it may be a zombie then."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        wait_readable(pidfd, f"the end of process {pid}")
-    finally:
-        os.close(pidfd)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process, and it is no zombie."""
-    state = _stat_fields(pid)
-    return bool(state) and state[0] not in "ZX"
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """For what the kernel does in the background and tells nobody of: asks again and again, and gives way in
-    between."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"never came: {what}"
-        os.sched_yield()
-
-
-# -- what the host looks like ------------------------------------------------------------------------------------------
-
-
-class Mount:
-    """A line of mountinfo, proc_pid_mountinfo(5)."""
-
-    def __init__(self, line: str) -> None:
-        left, _, right = line.partition(" - ")
-        fields = left.split()
-        #: Mount point and the path within its filesystem that is mounted there.
-        self.point = _unescape(fields[4])
-        self.root = _unescape(fields[3])
-        self.options = fields[5].split(",")
-        #: "shared:N", "master:N", "propagate_from:N", "unbindable"; empty when it is private.
-        self.propagation = fields[6:]
-        self.type, source, super_options = right.split(" ")[:3]
-        self.source = _unescape(source)
-        self.super_options = super_options.split(",")
-
-    @property
-    def propagation_word(self) -> str:
-        """private, shared, slave, "shared slave" or unbindable."""
-        words = [
-            {"shared": "shared", "master": "slave", "unbindable": "unbindable"}.get(word.partition(":")[0], "")
-            for word in self.propagation
-        ]
-        return " ".join(filter(None, words)) or "private"
-
-    def __repr__(self) -> str:
-        return f"<{self.type} {self.source}{self.root} on {self.point} {','.join(self.options)} {self.propagation}>"
-
-
-def _unescape(text: str) -> str:
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, character)
-    return text
-
-
-def parse_mounts(text: str) -> dict[str, Mount]:
-    """mountinfo's text as mount point -> the topmost mount there."""
-    return {mount.point: mount for mount in map(Mount, text.splitlines())}
-
-
-def cgroup_mounts() -> list[tuple[Path, list[str]]]:
-    """Every cgroup hierarchy that is mounted: mount point and controllers; of v2 there is one, whose list is empty."""
-    found: list[tuple[Path, list[str]]] = []
-    for mount in parse_mounts(Path("/proc/self/mountinfo").read_text()).values():
-        if mount.type == "cgroup2" and mount.point.startswith("/sys/fs/cgroup"):
-            found.append((Path(mount.point), []))
-        elif mount.type == "cgroup" and mount.point.startswith("/sys/fs/cgroup"):
-            names = [word for word in mount.super_options if word not in ("rw", "ro", "xattr", "clone_children", "all")]
-            found.append((Path(mount.point), names))
-    return found
-
-
-def cgroups_named(token: str) -> list[str]:
-    """All cgroups, in all hierarchies, with *token* in their names."""
-    found = []
-    for point, _ in cgroup_mounts():
-        for directory, names, _ in os.walk(point):
-            found += [f"{directory}/{name}" for name in names if token in name]
-    return sorted(found)
-
-
-def _stat_fields(pid: int) -> list[str]:
-    """/proc/PID/stat from the state on; empty when there is no such process."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return []
-    return text[text.rfind(")") + 2 :].split()
-
-
-def children() -> dict[int, str]:
-    """The living children of this process: pid -> command line. Orphans of the containers are among them (see
-    `become_subreaper`)."""
-    found = {}
-    for name in os.listdir("/proc"):
-        if not name.isdecimal():
-            continue
-        fields = _stat_fields(int(name))
-        if fields and int(fields[1]) == os.getpid() and fields[0] not in "ZX":
-            try:
-                found[int(name)] = (
-                    Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-                )
-            except OSError:
-                continue
-    return found
-
-
-def reap_zombies() -> None:
-    """Collects the dead children that nobody waits for."""
-    while True:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return
-        except ChildProcessError:
-            return
-
-
-def _open_fds() -> dict[int, str]:
-    found = {}
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-        except OSError:
-            continue  # that of the listing itself
-    return found
-
-
-class Leftovers:
-    """What the host looks like now; ``found`` says in which ways it is different later."""
-
-    def __init__(self, token: str, root: Path) -> None:
-        self._token = token
-        self._root = root
-        self._mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        self._children = children()
-        self._null = self._dev_null()
-        self._fds = _open_fds()
-
-    def _dev_null(self) -> tuple[int, ...]:
-        status = os.stat("/dev/null")
-        return status.st_mode, status.st_uid, status.st_gid, status.st_rdev
-
-    def found(self) -> list[str]:
-        """One line for each thing that is left, or is gone. Living processes are killed, and all dead ones reaped."""
-        left = []
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        left += [f"mount: {line}" for line in mounts if line not in self._mounts]
-        left += [f"mount is gone or changed: {line}" for line in self._mounts if line not in mounts]
-        for pid, command in children().items():
-            if pid not in self._children:
-                left.append(f"process {pid}: {command}")
-                os.kill(pid, signal.SIGKILL)
-                wait_for_exit(pid)
-        reap_zombies()
-        left += [f"cgroup: {path}" for path in cgroups_named(self._token)]
-        if self._root.exists():
-            left += [f"state: {path}" for path in sorted(self._root.iterdir()) if path.name != "@seccomp"]
-        if self._dev_null() != self._null:
-            left.append(f"/dev/null was {self._null}, is {self._dev_null()}")
-        now = _open_fds()
-        left += [f"descriptor {fd}: {target}" for fd, target in now.items() if self._fds.get(fd) != target]
-        return left
-
-    def remove(self) -> None:
-        """Takes away what a failed test has left, as far as it goes, so that the next test starts clean."""
-        for path in sorted(cgroups_named(self._token), reverse=True):
-            try:
-                os.rmdir(path)
-            except OSError:
-                continue
-        shutil.rmtree(self._root, ignore_errors=True)
-
-
-# -- the place where the tests run
-# ---------------------------------------------------------------------------------------
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-CLONE_NEWNS = 0x00020000
-MS_BIND = 1 << 12
-MS_REC = 1 << 14
-MS_UNBINDABLE = 1 << 17
-MS_PRIVATE = 1 << 18
-MS_SLAVE = 1 << 19
-MS_SHARED = 1 << 20
-
-
-def _libc_call(name: str, *arguments: object) -> None:
-    if getattr(_libc, name)(*arguments) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"{name}: {os.strerror(error)}")
-
-
-def mount(
-    source: str | Path | None, target: str | Path, type: str | None = None, flags: int = 0, data: str | None = None
-) -> None:
-    """mount(2)"""
-    encoded = [None if word is None else os.fsencode(word) for word in (source, target, type, data)]
-    _libc_call("mount", encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3])
-
-
-def unmount(target: str | Path) -> None:
-    """umount2(2) with MNT_DETACH"""
-    _libc_call("umount2", os.fsencode(target), 2)
-
-
-def unshare(flags: int) -> None:
-    """unshare(2); os.unshare is there from Python 3.12 on."""
-    _libc_call("unshare", flags)
-
-
-def become_subreaper() -> None:
-    """Makes orphans of everything that this process starts its children (prctl(2), PR_SET_CHILD_SUBREAPER): none gets
-    out of sight."""
-    _libc_call("prctl", 36, ctypes.c_ulong(1), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
-
-
-def enter_own_mount_namespace() -> None:
-    """From now on this process sees no change of the host's mounts, and makes none. All mounts are shared, as on a host
-    with systemd, so that what a container lets out is seen."""
-    unshare(CLONE_NEWNS)
-    mount(None, "/", None, MS_REC | MS_PRIVATE)
-    mount(None, "/", None, MS_REC | MS_SHARED)
