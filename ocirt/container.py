@@ -316,7 +316,7 @@ class Container:
         pidfd = self._open_init()
         if pidfd is None and signal == _SIGKILL and not self._document.get("ownPidNamespace") and self.pids():
             # In a shared PID namespace the others outlive the init.
-            self._cgroup().kill(signal)
+            self.cgroup().kill(signal)
             return
         if pidfd is None:
             raise WrongStatus("container not running", status="stopped", operation="kill", allowed=("created", "running", "paused"))

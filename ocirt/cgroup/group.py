@@ -12,11 +12,12 @@ import os
 import time
 
 from ocirt.cgroup import v1, v2
-from ocirt.cgroup.directory import OPEN_DIRECTORY, WRITE, Directory, below, write
-from ocirt.cgroup.layout import place
-from ocirt.cgroup.processes import pids_below, signal_all, wait_gone
+from ocirt.cgroup.directory import WRITE, Directory, read, write
+from ocirt.cgroup.layout import detect, place
+from ocirt.cgroup.processes import pids_below, signal_all
+from ocirt.cgroup.removal import remove
 from ocirt.cgroup.settings import write_settings
-from ocirt.errors import ConfigError, InvalidContainerId, StepError, UnsupportedError, errno_text
+from ocirt.errors import ConfigError, InvalidContainerId, OcirtError, StepError, UnsupportedError, errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +99,51 @@ class Cgroup:
             directories.append(Directory(layout.v2_controllers, f"{base}/{relative}", 2, layout.v2_mount))
         return cls(tuple(directories), rootless=rootless, named=bool(cgroups_path))
 
+    def below(self, paths: Mapping[str, str]) -> Cgroup:
+        """The container's cgroups, or those below them, that *paths* name: controller -> path, with "" for all.
+
+        OcirtError for a controller that the container has no cgroup of, and for a path that leads out of its cgroup.
+        Changes nothing: what does not exist is found out by entering it.
+        """
+        directories = []
+        left = dict(paths)
+        for directory in self.directories:
+            subs = {left.pop(controller) for controller in directory.controllers if controller in left}
+            if len(subs) > 1:
+                shared = ",".join(directory.controllers)
+                raise OcirtError(f"controllers {shared} share one cgroup, found {sorted(subs)}")
+            for sub in subs or {paths.get("", "")}:
+                path = _below(directory.path, sub)
+                directories.append(Directory(directory.controllers, path, directory.version, directory.mount))
+        left.pop("", None)
+        if left:
+            raise OcirtError(f"unknown controller {min(left)} in SubCgroupPaths")
+        return Cgroup(tuple(directories), rootless=self.rootless, named=True)
+
+    def around(self, pid: int) -> Cgroup | None:
+        """The container's cgroups, but with the v2 one in which the process *pid* is; None where that is the same.
+
+        The container may have moved its init into a sub-cgroup to enable controllers for it: then no process can enter
+        the cgroup above any more (EBUSY, "no internal processes" of cgroup-v2.rst).
+        """
+        directory = self._v2
+        if directory is None or pid <= 0:
+            return None
+        try:
+            layout = detect(own=read(f"/proc/{pid}/cgroup"))
+        except OSError as error:
+            raise _failed(f"read the cgroup of process {pid}", error, f"/proc/{pid}/cgroup") from error
+        path = place(directory.mount, layout.v2_root, layout.v2_own)
+        if path in (directory.path, directory.mount):
+            return None
+        inner = Directory(directory.controllers, path, 2, directory.mount)
+        return Cgroup((*self.directories[:-1], inner), rootless=self.rootless, named=True)
+
+    def without_v2(self) -> Cgroup:
+        """The container's v1 cgroups alone."""
+        directories = tuple([directory for directory in self.directories if directory.version == 1])
+        return Cgroup(directories, rootless=self.rootless, named=self.named)
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     def create(self, settings: Sequence[Setting] = ()) -> None:
@@ -161,7 +207,7 @@ class Cgroup:
         # v2 first: it has the event to wait for, and then the others find their cgroup empty.
         for directory in reversed(self.directories):
             if directory.path in made:
-                _remove(directory, deadline)
+                remove(directory, deadline)
                 self.made.remove(directory.path)
         self._remove_made()
 
@@ -398,6 +444,19 @@ def _clean(path: str) -> str:
     return "" if ".." in components else "/".join(components)
 
 
+def _below(path: str, sub: str) -> str:
+    """The cgroup *sub* below the directory *path*. OcirtError when it is not below."""
+    components: list[str] = []
+    for component in sub.split("/"):
+        if component == "..":
+            if not components:
+                raise OcirtError(f"bad sub cgroup path: {sub}")
+            components.pop()
+        elif component not in ("", "."):
+            components.append(component)
+    return "/".join([path, *components])
+
+
 def _refuse_occupied(directory: Directory) -> None:
     """StepError when the cgroup *directory*, which was there before us, has processes."""
     count = len(pids_below(directory.path))
@@ -424,56 +483,6 @@ def _signal_all(directory: Directory, signal: int, *, freezer: bool) -> None:
     finally:
         if frozen and not (paused and signal != SIGKILL):
             version.thaw(directory.path)
-
-
-def _remove(directory: Directory, deadline: float) -> None:
-    """Remove the cgroup *directory* and all below it, when its processes are gone. StepError at *deadline*."""
-    delay_sec = 0.0
-    while True:
-        try:
-            os.rmdir(directory.path)
-            return
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise _failed("remove cgroup " + directory.path, error, directory.path) from error
-        try:
-            _remove_below(directory.path)
-            if directory.version == 2:
-                empty = v2.wait_event(directory.path, "populated 0", deadline)
-            else:
-                empty = wait_gone(pids_below(directory.path), deadline)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise _failed("remove cgroup " + directory.path, error, directory.path) from error
-        if not empty or time.monotonic() >= deadline:
-            raise StepError(
-                "remove cgroup " + directory.path,
-                errno.EBUSY,
-                filename=directory.path,
-                detail=f"processes in it: {pids_below(directory.path)}",
-            )
-        # The kernel lets go of a cgroup a little after the last process of it has ended, and tells nobody.
-        time.sleep(delay_sec)
-        delay_sec = min(max(delay_sec * 2, 0.0005), 0.05)
-
-
-def _remove_below(path: str) -> None:
-    """Remove the cgroups below *path*, all those that have no processes. OSError."""
-    top_fd = os.open(path, OPEN_DIRECTORY)
-    try:
-        for parent_fd, name in below(top_fd):
-            try:
-                os.rmdir(name, dir_fd=parent_fd)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                if error.errno != errno.EBUSY:
-                    raise
-    finally:
-        os.close(top_fd)
 
 
 def _failed(step: str, error: OSError, path: str | None) -> StepError:

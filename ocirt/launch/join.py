@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from errno import EACCES, EPERM
 
 from ocirt import host
 from ocirt.config.rules import process_warnings
+from ocirt.errors import StepError
 from ocirt.launch.doers import Joiner, connect_console
 from ocirt.launch.walk import Walk
 from ocirt.plan import EXEC, Compilation, compile_plan
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 def join(
     config: dict[str, Any], process: dict[str, Any], document: dict[str, Any], cgroup: Cgroup, init_pidfd: int, options: Options, filter: Any
 ) -> Walk:
-    """Runs *process* in the container of *config*; the walk's pid is a child of the calling process. Raises what the init reports."""
+    """Runs *process* in the container of *config*; the walk's pid is a child of the calling process. Raises what the init reports.
+
+    Where the container's cgroup cannot be entered, be it that it is gone or that its processes are all in sub-cgroups, the
+    process enters that of the init, unless the options name one.
+    """
     compilation = Compilation(config, host.facts(cgroup), id=document["id"])
     compilation.process = process
     compilation.process_pointer = ""
@@ -31,9 +37,24 @@ def join(
     compilation.filter = filter
     compilation.exec_join_root = document["noPivot"] or not document["ownMountNamespace"]
     options.pass_environment(compilation)
-    plan = compile_plan(EXEC, compilation)
+    try:
+        walk = _walk(compilation, document, cgroup, init_pidfd, options)
+    except StepError as error:
+        if options.sub_cgroups or not error.step.startswith("enter cgroup "):
+            raise
+        other = _other_cgroup(cgroup, document["pid"], error)
+        if other is None:
+            raise
+        compilation.host = host.facts(other)
+        walk = _walk(compilation, document, other, init_pidfd, options)
     for warning in process_warnings(process) + compilation.warnings:
         options.warn(warning)
+    options.trace_walk(walk)
+    return walk
+
+
+def _walk(compilation: Compilation, document: dict[str, Any], cgroup: Cgroup, init_pidfd: int, options: Options) -> Walk:
+    plan = compile_plan(EXEC, compilation)
     doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda status, pid: "")
     doer.init_pid = document["pid"]
     doer.init_pidfd = init_pidfd
@@ -50,8 +71,15 @@ def join(
         raise
     finally:
         doer.close()
-    options.trace_walk(walk)
     return walk
+
+
+def _other_cgroup(cgroup: Cgroup, init_pid: int, error: StepError) -> Cgroup | None:
+    """Where a process goes that *error* kept out of *cgroup*; None where there is nothing else."""
+    if cgroup.rootless and error.errno in (EACCES, EPERM):
+        # To move a process takes write access to the common ancestor of both cgroups, which an ordinary user may lack.
+        return cgroup.without_v2()
+    return cgroup.around(init_pid)
 
 
 def _console(options: Options) -> int:
@@ -59,5 +87,3 @@ def _console(options: Options) -> int:
         return connect_console(options.console_socket)
     assert options.console_fd is not None
     return os.dup(options.console_fd)
-
-

@@ -22,8 +22,9 @@ def namespaces(c: Compilation) -> list[Op]:
 
 
 def clone(c: Compilation) -> list[Op]:
-    sources = (Source("cgroup"),) if c.host.cgroup2 else ()
-    return [Op("CLONE", "clone the process" + (" into the container's cgroup" if sources else ""), sources=sources)]
+    if not c.host.cgroup2:
+        return [Op("CLONE", "clone the process")]
+    return [Op("CLONE", f"enter cgroup {c.host.cgroup2[1]} with a new process", sources=(Source("cgroup"),))]
 
 
 def root(c: Compilation) -> list[Op]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ocirt.capabilities import mask
+from ocirt.config.rules_process import GREATEST_CPU
+from ocirt.config.words import parse_list
 from ocirt.errors import ConfigError, UnsupportedError
 from ocirt.plan.constants import IO_PRIORITY_CLASS_SHIFT, IO_PRIORITY_CLASSES, PERSONALITIES, RLIMITS
 from ocirt.plan.op import Op, Source, strings
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 _UNLIMITED = (1 << 64) - 1
 _SYNC_START = 3
+_ALL_CPUS = b"\xff" * ((GREATEST_CPU + 1) // 8)
 
 
 def _process(c: Compilation) -> Any:
@@ -167,13 +170,13 @@ def _affinity(c: Compilation, name: str) -> list[Op]:
     own = _process(c).get("execCPUAffinity")
     affinity = own or (c.config.get("process") or {}).get("execCPUAffinity") or {}
     cpus = affinity.get(name)
-    mask = 0
+    allowed = 0
     for first, last in parse_list(cpus or "", GREATEST_CPU):
-        mask |= (1 << last + 1) - (1 << first)
-    if not mask:
+        allowed |= (1 << last + 1) - (1 << first)
+    if not allowed:
         return []
     pointer = f"{c.process_pointer if own else '/process'}/execCPUAffinity/{name}"
-    data = mask.to_bytes((mask.bit_length() + 63) // 64 * 8, sys.byteorder)
+    data = allowed.to_bytes((allowed.bit_length() + 63) // 64 * 8, "little")
     return [Op("CPU_AFFINITY", f"set the {name} CPU affinity to {cpus}", pointer, data=data)]
 
 
