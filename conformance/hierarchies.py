@@ -6,6 +6,7 @@ command runs. That moves it on the whole machine, so it is given back before `Su
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -64,8 +65,8 @@ def hierarchies() -> list[Hierarchy]:
 class Subtree:
     """A new cgroup in every hierarchy, ``paths`` in the order of ``hierarchies``.
 
-    *v1_controllers* are taken from the unified hierarchy as v1 hierarchies of their own. OSError EBUSY: the unified
-    hierarchy hands one of them on to cgroups.
+    *v1_controllers* are taken from the unified hierarchy as v1 hierarchies of their own; OSError EBUSY where that one
+    hands them on to its cgroups.
     """
 
     __slots__ = ("_delegated", "_taken", "hierarchies", "paths")
@@ -93,7 +94,12 @@ class Subtree:
             raise
 
     def _take(self, controller: str) -> None:
-        fd = kernel.detached_mount("cgroup", controller)
+        try:
+            fd = kernel.detached_mount("cgroup", controller)
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                error.strerror = f"{controller} is in the cgroup.subtree_control of the unified hierarchy's root"
+            raise
         self._taken.append((controller, fd))
         self.hierarchies.append(Hierarchy([controller], controller, f"/proc/{os.getpid()}/fd/{fd}"))
 

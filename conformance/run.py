@@ -4,7 +4,7 @@
         [--json FILE] [--logs DIR] [--cgroup same|v2|host] [--v1-controller NAME]... [--oci-version V]
 
 The programs must be built where they lie (``make runtimetest validation-executables`` in a checkout of runtime-tools).
-Each runs in namespaces and cgroups of its own (isolation.py), with an empty /run, so that none sees what another one has
+Each runs in namespaces and cgroups of its own (isolation.py), with an empty /run, so that none sees what another has
 left. Exits 0 when every program passes, 1 when one does not, 2 when it could not begin. Must run as root.
 """
 
