@@ -14,7 +14,7 @@ DEADLINE_MS = 60_000
 class Report:
     """What ocirt-init said: ``kind`` as in enum ocirt_report_kind, ``op`` the index of the operation."""
 
-    __slots__ = ("kind", "op", "error", "detail", "text")
+    __slots__ = ("detail", "error", "kind", "op", "text")
 
     def __init__(self, kind: int, op: int, error: int, detail: int, text: str) -> None:
         self.kind = kind
@@ -34,7 +34,7 @@ def check(result: int, step: str, filename: str | None = None, *, origin: str = 
 class Channel:
     """One end of the SOCK_SEQPACKET channel. Not safe for use by several threads at once."""
 
-    __slots__ = ("fd", "_pending")
+    __slots__ = ("_pending", "fd")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -70,7 +70,8 @@ class Channel:
         report = ffi.new("struct ocirt_report *")
         while True:
             result = lib.ocirt_receive(self.fd, timeout_ms, report)
-            if result != -4:  # EINTR
+            # EINTR; ECONNRESET, which a peer that died with unread messages leaves once, in front of its own last words.
+            if result not in (-4, -104):
                 break
         if result == 0:
             return None
