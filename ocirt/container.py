@@ -7,8 +7,8 @@
     container.kill(15)
     container.delete()
 
-Nothing here prints. Every error is one of ocirt.errors. All of it may be called in a program with threads; one container's
-operations wait for each other, also across processes.
+Nothing here prints. Every error is one of ocirt.errors. All of it may be called in a program with threads; one
+container's operations wait for each other, also across processes.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class Process:
         self.pid = pid
 
     def wait(self) -> int:
-        """Waits for the end of the process; returns its wait status (wait(2), os.waitstatus_to_exitcode). ChildProcessError when
-        it is not a child of the caller (any more)."""
+        """Waits for the end of the process; returns its wait status (wait(2), os.waitstatus_to_exitcode).
+        ChildProcessError when it is not a child of the caller (any more)."""
         return os.waitpid(self.pid, 0)[1]
 
 
 class Container:
     """A container, as far as this host knows it. Made by `create` or `load`, never directly."""
 
-    __slots__ = ("id", "root", "warn", "_document", "_walk")
+    __slots__ = ("_document", "_walk", "id", "root", "warn")
 
     def __init__(self, id: str, root: str, document: dict[str, Any]) -> None:
         self.id = id
@@ -67,10 +67,11 @@ class Container:
 
     @classmethod
     def create(cls, id: str, bundle: str, options: Options | None = None) -> Container:
-        """Creates the container of a bundle: everything but the user's program, which waits for `start` (runtime.md#create).
+        """Creates the container of a bundle: everything but the user's program, which waits for `start`
+        (runtime.md#create).
 
-        Raises InvalidContainerId, ConfigError, UnsupportedError, ContainerExists, StepError, ProgramError (the program cannot be
-        found), HookError. After an error nothing is left. The process is a child of the calling process.
+        Raises InvalidContainerId, ConfigError, UnsupportedError, ContainerExists, StepError, ProgramError (the program
+        cannot be found), HookError. After an error nothing is left. The process is a child of the calling process.
         """
         from ocirt.launch.create import Creation
 
@@ -102,7 +103,8 @@ class Container:
 
     @classmethod
     def list(cls, root: str | None = None) -> list[Container]:
-        """All containers below the root, sorted by id. One that goes away meanwhile is left out; so is one that is damaged."""
+        """All containers below the root, sorted by id. One that goes away meanwhile is left out; so is one that is
+        damaged."""
         root = os.path.abspath(root or default_root())
         try:
             names = ids(root)
@@ -187,7 +189,8 @@ class Container:
             entry.close()
 
     def _is_being_created(self) -> bool:
-        """Whether its creator still holds the lock; one that was killed has left a container that can only be deleted."""
+        """Whether its creator still holds the lock; one that was killed has left a container that can only be
+        deleted."""
         entry = self._entry()
         try:
             return bool(lib.ocirt_is_locked(entry.fd))
@@ -248,7 +251,8 @@ class Container:
         return Entry.open(self.root, self.id)
 
     def start(self) -> None:
-        """Runs the user's program (runtime.md#start). Returns when it has been executed and the poststart hooks have run.
+        """Runs the user's program (runtime.md#start). Returns when it has been executed and the poststart hooks have
+        run.
 
         Raises WrongStatus, StepError, ProgramError, HookError. When a poststart hook fails the container is stopped and
         deleted (runtime.md#lifecycle, step 9).
@@ -277,7 +281,11 @@ class Container:
             entry.lock()
             status = self.status()
             if status != "created":
-                text = "cannot start a container that has stopped" if status == "stopped" else "cannot start an already running container"
+                text = (
+                    "cannot start a container that has stopped"
+                    if status == "stopped"
+                    else "cannot start an already running container"
+                )
                 raise WrongStatus(text, status=status, operation="start", allowed=("created",))
             begin(entry, self._state_text)
         finally:
@@ -319,13 +327,17 @@ class Container:
             self.cgroup().kill(signal)
             return
         if pidfd is None:
-            raise WrongStatus("container not running", status="stopped", operation="kill", allowed=("created", "running", "paused"))
+            raise WrongStatus(
+                "container not running", status="stopped", operation="kill", allowed=("created", "running", "paused")
+            )
         try:
             result = lib.ocirt_pidfd_signal(pidfd, signal)
         finally:
             os.close(pidfd)
         if result == -3:  # ESRCH
-            raise WrongStatus("container not running", status="stopped", operation="kill", allowed=("created", "running", "paused"))
+            raise WrongStatus(
+                "container not running", status="stopped", operation="kill", allowed=("created", "running", "paused")
+            )
         if result < 0:
             raise StepError(f"send signal {signal} to process {self.pid}", -result)
         if signal == _SIGKILL:
@@ -358,7 +370,8 @@ class Container:
         update.update(self, resources)
 
     def _open_init(self) -> int | None:
-        """A pidfd of the init, None when it is dead. The pid may belong to another process by now: the start time tells."""
+        """A pidfd of the init, None when it is dead. The pid may belong to another process by now: the start time
+        tells."""
         if not self.pid:
             return None
         try:
@@ -373,8 +386,8 @@ class Container:
     def delete(self, force: bool = False) -> None:
         """Removes what create has made, then runs the poststop hooks (runtime.md#delete).
 
-        With *force* a container that is not stopped is killed first. Raises WrongStatus, StepError; a failing poststop hook is
-        a warning.
+        With *force* a container that is not stopped is killed first. Raises WrongStatus, StepError; a failing poststop
+        hook is a warning.
         """
         entry = self._entry()
         try:
@@ -383,7 +396,10 @@ class Container:
             status = self.status()
             if not force and status != "stopped":
                 raise WrongStatus(
-                    f"cannot delete container {self.id} that is not stopped: {status}", status=status, operation="delete", allowed=("stopped",)
+                    f"cannot delete container {self.id} that is not stopped: {status}",
+                    status=status,
+                    operation="delete",
+                    allowed=("stopped",),
                 )
             cgroup = self.cgroup() if "cgroup" in self._document else None
             self._end(cgroup)
@@ -407,10 +423,15 @@ class Container:
                 if cgroup is not None and cgroup.frozen:
                     cgroup.thaw()
                 if lib.ocirt_wait_readable(pidfd, _KILL_DEADLINE_MS) == 0:
-                    raise StepError(f"end process {self.pid}", 110, hint="it does not die: perhaps it waits for a device or a filesystem")
+                    raise StepError(
+                        f"end process {self.pid}",
+                        110,
+                        hint="it does not die: perhaps it waits for a device or a filesystem",
+                    )
             finally:
                 os.close(pidfd)
-        # With a PID namespace of its own the kernel has ended all others; those of a shared one are found by their cgroup.
+        # With a PID namespace of its own the kernel has ended all others; those of a shared one are found by their
+        # cgroup.
         if cgroup is not None and not self._document.get("ownPidNamespace"):
             cgroup.kill(_SIGKILL)
 
@@ -429,8 +450,9 @@ class Container:
     def exec(self, process: Mapping[str, Any], options: Options | None = None, *, detach: bool = False) -> Process:
         """Runs another process in the container; returns when its program has been executed.
 
-        *process* is a document as ``process`` of the configuration. The process is a child of the caller, also with *detach*,
-        which only says that nobody will wait for it here. Raises ConfigError, WrongStatus, StepError, ProgramError.
+        *process* is a document as ``process`` of the configuration. The process is a child of the caller, also with
+        *detach*, which only says that nobody will wait for it here. Raises ConfigError, WrongStatus, StepError,
+        ProgramError.
         """
         from ocirt.launch.join import join
 
@@ -439,16 +461,23 @@ class Container:
         options.check()
         status = self.status()
         if status in ("stopped", "creating"):
-            raise WrongStatus(f"cannot exec in a {status} container", status=status, operation="exec", allowed=("created", "running"))
+            raise WrongStatus(
+                f"cannot exec in a {status} container", status=status, operation="exec", allowed=("created", "running")
+            )
         if status == "paused" and not options.ignore_paused:
             raise WrongStatus(
-                "cannot exec in a paused container (use --ignore-paused to override)", status=status, operation="exec", allowed=("created", "running")
+                "cannot exec in a paused container (use --ignore-paused to override)",
+                status=status,
+                operation="exec",
+                allowed=("created", "running"),
             )
         if process.get("terminal") and options.console_socket is None and options.console_fd is None:
             raise OcirtError("cannot allocate tty without a console socket")
         pidfd = self._open_init()
         if pidfd is None:
-            raise WrongStatus("cannot exec in a stopped container", status="stopped", operation="exec", allowed=("created", "running"))
+            raise WrongStatus(
+                "cannot exec in a stopped container", status="stopped", operation="exec", allowed=("created", "running")
+            )
         try:
             config = self.config()
             cgroup = self.cgroup()
@@ -489,5 +518,3 @@ def _read_state(entry: Entry) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("version") != 1:
         raise InternalError(f"{entry.path}/state.json is of another version of ocirt")
     return document
-
-

@@ -165,7 +165,9 @@ class ProgramError(StepError):
     """The container's program cannot be executed; the text is the one that engines turn into 126 and 127."""
 
     def __init__(self, text: str, errno: int, *, filename: str, hint: str | None = None) -> None:
-        super().__init__("execute the program", errno, filename=filename, origin="/process/args/0", where="init", hint=hint)
+        super().__init__(
+            "execute the program", errno, filename=filename, origin="/process/args/0", where="init", hint=hint
+        )
         self.text = text
 
     def __str__(self) -> str:
@@ -173,10 +175,12 @@ class ProgramError(StepError):
 
 
 class HookError(OcirtError):
-    """Hook ``index`` (from 0) of ``kind`` failed: ``path``, exit ``status`` (negative: signal; None: not started or timed
-    out), ``stderr`` its last words, ``reason`` in words."""
+    """Hook ``index`` (from 0) of ``kind`` failed: ``path``, exit ``status`` (negative: signal; None: not started or
+    timed out), ``stderr`` its last words, ``reason`` in words."""
 
-    def __init__(self, kind: str, index: int, path: str, reason: str, *, status: int | None = None, stderr: str = "") -> None:
+    def __init__(
+        self, kind: str, index: int, path: str, reason: str, *, status: int | None = None, stderr: str = ""
+    ) -> None:
         self.kind = kind
         self.index = index
         self.path = path

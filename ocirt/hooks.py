@@ -22,15 +22,20 @@ _SIGKILL = 9
 
 
 def input_fd(state: str) -> int:
-    """A descriptor from which a hook reads the container's state on stdin: sealed, so that one hook cannot mislead the next."""
+    """A descriptor from which a hook reads the container's state on stdin: sealed, so that one hook cannot mislead the
+    next."""
     data = state.encode("utf-8", "surrogateescape")
-    fd = check(lib.ocirt_sealed_memfd(ffi.from_buffer(b"state.json\0"), ffi.from_buffer(data), len(data), 0), "pass the state to a hook")
+    fd = check(
+        lib.ocirt_sealed_memfd(ffi.from_buffer(b"state.json\0"), ffi.from_buffer(data), len(data), 0),
+        "pass the state to a hook",
+    )
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
 
 
 def output_fd() -> int:
-    """Where a hook's stdout and stderr go. Not a pipe: a hook may leave processes behind that keep it open, or write a lot."""
+    """Where a hook's stdout and stderr go. Not a pipe: a hook may leave processes behind that keep it open, or write a
+    lot."""
     return os.memfd_create("hook-output", os.MFD_CLOEXEC)
 
 
@@ -41,19 +46,29 @@ def tail(fd: int) -> bytes:
 
 
 def run(kind: str, index: int, hook: Mapping[str, Any], state: str) -> None:
-    """Runs one hook and waits for it. Raises HookError when it cannot be started, exits non-zero, is killed or times out.
+    """Runs one hook and waits for it. Raises HookError when it cannot be started, exits non-zero, is killed or times
+    out.
 
-    The hook gets the state on stdin, exactly the environment that it is configured with, default signal dispositions and
-    no descriptor but stdio.
+    The hook gets the state on stdin, exactly the environment that it is configured with, default signal dispositions
+    and no descriptor but stdio.
     """
     path = hook["path"]
     stdin_fd, output = input_fd(state), output_fd()
     try:
-        actions = [(os.POSIX_SPAWN_DUP2, stdin_fd, 0), (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+        actions = [
+            (os.POSIX_SPAWN_DUP2, stdin_fd, 0),
+            (os.POSIX_SPAWN_DUP2, output, 1),
+            (os.POSIX_SPAWN_DUP2, output, 2),
+        ]
         environment = dict(entry.partition("=")[::2] for entry in hook.get("env") or ())
         try:
             pid = os.posix_spawn(
-                path, hook.get("args") or [path], environment, file_actions=actions, setsigdef=_resettable(), setsigmask=()
+                path,
+                hook.get("args") or [path],
+                environment,
+                file_actions=actions,
+                setsigdef=_resettable(),
+                setsigmask=(),
             )
         except OSError as error:
             raise HookError(kind, index, path, errno_text(error.errno or 0)) from None

@@ -16,7 +16,8 @@ _CAP_SYS_ADMIN = 21
 
 
 def require_kernel() -> None:
-    """UnsupportedError on a kernel that lacks what every container needs (openat2, clone3, mount_setattr, cgroup.kill)."""
+    """UnsupportedError on a kernel that lacks what every container needs (openat2, clone3, mount_setattr,
+    cgroup.kill)."""
     release = os.uname().release
     major, _, rest = release.partition(".")
     minor = ""
@@ -84,7 +85,7 @@ def facts(cgroup: Cgroup) -> Host:
 class ProcessStat:
     """What /proc/PID/stat says: ``state`` (one letter) and ``start_time`` (clock ticks since boot), proc(5)."""
 
-    __slots__ = ("state", "start_time")
+    __slots__ = ("start_time", "state")
 
     def __init__(self, state: str, start_time: int) -> None:
         self.state = state

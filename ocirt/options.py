@@ -23,17 +23,29 @@ def _ignore(_: str) -> None:
 class Options:
     """Options of create, run and exec.
 
-    root: directory of the state store. cgroup_manager: "cgroupfs", "systemd" or "disabled". no_pivot: MS_MOVE and chroot
-    instead of pivot_root(2). no_new_keyring: keep the caller's session keyring. preserve_fds: that many descriptors from 3 on
-    are the program's. console_socket: path of a socket, or console_fd: a descriptor of one, that gets the pty master. pidfd_socket:
-    path of a socket that gets a pidfd of the process. pid_file: path of a file that gets its pid. attached: the process
-    that creates the container starts it too (run). sub_cgroups, ignore_paused: for exec. warn and trace are called with a
-    line of text each.
+    root: directory of the state store. cgroup_manager: "cgroupfs", "systemd" or "disabled". no_pivot: MS_MOVE and
+    chroot instead of pivot_root(2). no_new_keyring: keep the caller's session keyring. preserve_fds: that many
+    descriptors from 3 on are the program's. console_socket: path of a socket, or console_fd: a descriptor of one, that
+    gets the pty master. pidfd_socket: path of a socket that gets a pidfd of the process. pid_file: path of a file that
+    gets its pid. attached: the process that creates the container starts it too (run). sub_cgroups, ignore_paused: for
+    exec. warn and trace are called with a line of text each.
     """
 
     __slots__ = (
-        "root", "cgroup_manager", "no_pivot", "no_new_keyring", "preserve_fds", "console_socket", "console_fd", "pidfd_socket",
-        "pid_file", "attached", "sub_cgroups", "ignore_paused", "warn", "trace",
+        "attached",
+        "cgroup_manager",
+        "console_fd",
+        "console_socket",
+        "ignore_paused",
+        "no_new_keyring",
+        "no_pivot",
+        "pid_file",
+        "pidfd_socket",
+        "preserve_fds",
+        "root",
+        "sub_cgroups",
+        "trace",
+        "warn",
     )  # fmt: skip
 
     def __init__(
@@ -78,12 +90,13 @@ class Options:
         return self._listen_fds() + self.preserve_fds
 
     def check(self) -> None:
-        """Every descriptor that is to be preserved must have been handed to this process on purpose; a number that the runtime itself uses
-        by chance is not (CVE-2024-21626). Raises OcirtError."""
+        """Every descriptor that is to be preserved must have been handed to this process on purpose; a number that the
+        runtime itself uses by chance is not (CVE-2024-21626). Raises OcirtError."""
         for fd in range(3, 3 + self.all_preserved_fds()):
             if not lib.ocirt_is_inherited(fd):
                 raise OcirtError(
-                    f"file descriptor {fd} is to be preserved (--preserve-fds, LISTEN_FDS), but the caller has not passed it on"
+                    f"file descriptor {fd} is to be preserved (--preserve-fds, LISTEN_FDS), "
+                    "but the caller has not passed it on"
                 )
 
     def pass_environment(self, compilation: Compilation) -> None:
@@ -103,7 +116,11 @@ class Options:
 
         fd = connect_console(self.pidfd_socket)
         try:
-            check(lib.ocirt_send_fd(fd, pidfd, ffi.from_buffer(b"pidfd\0")), f"send the pidfd to {self.pidfd_socket}", self.pidfd_socket)
+            check(
+                lib.ocirt_send_fd(fd, pidfd, ffi.from_buffer(b"pidfd\0")),
+                f"send the pidfd to {self.pidfd_socket}",
+                self.pidfd_socket,
+            )
         finally:
             os.close(fd)
 

@@ -1,8 +1,8 @@
 """The state store: one directory per container below a root directory.
 
     ROOT/ID/state.json    what the runtime has to remember, written whole and renamed into place
-    ROOT/ID/config.json   the configuration as it was at create: changes to the bundle have no effect afterwards (runtime.md#create)
-    ROOT/ID/start.json    the words for the steps of start
+    ROOT/ID/config.json   the configuration as it was at create: changes to the bundle have no effect afterwards
+    (runtime.md#create) ROOT/ID/start.json    the words for the steps of start
     ROOT/ID/start.sock    where the init waits for start; gone once the program runs
 
 Directories are 0700, files 0600. Everything is reached through the container's directory descriptor.
@@ -68,7 +68,7 @@ def make_root(root: str) -> None:
 class Entry:
     """One container's directory, held open."""
 
-    __slots__ = ("root", "id", "fd")
+    __slots__ = ("fd", "id", "root")
 
     def __init__(self, root: str, id: str, fd: int) -> None:
         self.root = root
@@ -108,7 +108,8 @@ class Entry:
         return f"{self.root}/{self.id}"
 
     def lock(self) -> None:
-        """Waits until no other command works on this container; held until `close`. ContainerNotFound when it is gone then."""
+        """Waits until no other command works on this container; held until `close`. ContainerNotFound when it is gone
+        then."""
         check(lib.ocirt_lock(self.fd), f"lock {self.path}")
         if os.fstat(self.fd).st_nlink == 0:
             raise ContainerNotFound(self.id)
@@ -118,7 +119,9 @@ class Entry:
         data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
         temporary = f"{name}.new"
         try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd)
+            fd = os.open(
+                temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd
+            )
             try:
                 view = memoryview(data)
                 while view:

@@ -1,4 +1,5 @@
-"""Builds ``ocirt._shim``: the C headers themselves are cffi's declarations, so there is one definition of the contract."""
+"""Builds ``ocirt._shim``: the C headers themselves are cffi's declarations, so there is one definition of the
+contract."""
 
 import os
 import re
@@ -9,10 +10,22 @@ SHIM = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.relpath(SHIM, os.path.join(SHIM, "..", ".."))
 
 # Constants of the kernel, taken from the compiler.
-CONSTANTS = """
-    CLONE_NEWNS CLONE_NEWCGROUP CLONE_NEWUTS CLONE_NEWIPC CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET CLONE_NEWTIME
-    OPEN_TREE_CLONE OPEN_TREE_CLOEXEC AT_RECURSIVE AT_EMPTY_PATH AT_SYMLINK_NOFOLLOW AT_FDCWD
-""".split()
+CONSTANTS = [
+    "CLONE_NEWNS",
+    "CLONE_NEWCGROUP",
+    "CLONE_NEWUTS",
+    "CLONE_NEWIPC",
+    "CLONE_NEWUSER",
+    "CLONE_NEWPID",
+    "CLONE_NEWNET",
+    "CLONE_NEWTIME",
+    "OPEN_TREE_CLONE",
+    "OPEN_TREE_CLOEXEC",
+    "AT_RECURSIVE",
+    "AT_EMPTY_PATH",
+    "AT_SYMLINK_NOFOLLOW",
+    "AT_FDCWD",
+]
 
 
 def declarations(header: str) -> str:
@@ -22,7 +35,9 @@ def declarations(header: str) -> str:
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations("../plan.h") + declarations("shim.h") + "".join(f"#define {name} ...\n" for name in CONSTANTS))
+ffibuilder.cdef(
+    declarations("../plan.h") + declarations("shim.h") + "".join(f"#define {name} ...\n" for name in CONSTANTS)
+)
 ffibuilder.set_source(
     "ocirt._shim",
     """

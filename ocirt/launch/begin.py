@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def begin(entry: Entry, state_text: Callable[[str], str]) -> None:
-    """Returns when the program runs. Raises StepError, HookError or ProgramError as the init reports it; the init is dead then."""
+    """Returns when the program runs. Raises StepError, HookError or ProgramError as the init reports it; the init is
+    dead then."""
     document = entry.read_document("start.json")
     if document is None:
         raise InternalError(f"{entry.path}/start.json is missing")
@@ -52,7 +53,9 @@ def connect(entry: Entry) -> int:
     """The channel to the waiting init. WrongStatus when nobody listens: it has been started already."""
     result = lib.ocirt_connect(ffi.from_buffer(os.fsencode(entry.socket_path(LISTENER)) + b"\0"))
     if result in (-2, -111):  # ENOENT, ECONNREFUSED
-        raise WrongStatus("cannot start an already running container", status="running", operation="start", allowed=("created",))
+        raise WrongStatus(
+            "cannot start an already running container", status="running", operation="start", allowed=("created",)
+        )
     return check(result, "connect to the container's init")
 
 
@@ -77,5 +80,3 @@ def _ops(document: Any) -> list[Op]:
             op.data = words["name"].encode("utf-8", "surrogateescape") + b"\0"
         ops.append(op)
     return ops
-
-

@@ -47,7 +47,9 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
     config: Any = bundle.config
     layout = detect()
     linux = config.get("linux") or {}
-    cgroup = Cgroup.resolve(layout, linux.get("cgroupsPath"), id, manager=options.cgroup_manager, rootless=host.is_rootless())
+    cgroup = Cgroup.resolve(
+        layout, linux.get("cgroupsPath"), id, manager=options.cgroup_manager, rootless=host.is_rootless()
+    )
     compilation = Compilation(config, host.facts(cgroup), id=id, bundle=bundle.path, rootfs=_rootfs(bundle))
     if linux.get("resources") and cgroup.directories:
         from ocirt.cgroup import resources
@@ -127,11 +129,10 @@ class Creation:
 
     def _launch(self, plan: Plan, compilation: Compilation) -> None:
         bundle_fd = os.open(self.bundle.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        doer = Creator(
-            bundle_fd=bundle_fd, cgroup=self.cgroup, console=self._console, state_text=self._state_text
-        )
+        doer = Creator(bundle_fd=bundle_fd, cgroup=self.cgroup, console=self._console, state_text=self._state_text)
         doer.listener = lambda: check(
-            lib.ocirt_listen(ffi.from_buffer(os.fsencode(self.entry.socket_path(LISTENER)) + b"\0")), "make the socket for start"
+            lib.ocirt_listen(ffi.from_buffer(os.fsencode(self.entry.socket_path(LISTENER)) + b"\0")),
+            "make the socket for start",
         )
         doer.privileged = compilation.host.privileged
         doer.settings = compilation.settings
@@ -220,7 +221,8 @@ class Creation:
 
 
 def unmount_rootfs(rootfs: str) -> None:
-    """Without a mount namespace the container's mounts are the host's: they hang below the one at the root filesystem."""
+    """Without a mount namespace the container's mounts are the host's: they hang below the one at the root
+    filesystem."""
     result = lib.ocirt_unmount(ffi.from_buffer(os.fsencode(rootfs) + b"\0"))
     if result not in (0, -22, -2):  # EINVAL: nothing is mounted there; ENOENT
         check(result, f"unmount {rootfs}", rootfs)

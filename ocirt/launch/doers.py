@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Doer:
     """What every walk needs. Descriptors that `open` returns belong to the caller."""
 
-    __slots__ = ("bundle_fd", "cgroup", "console", "state_text", "_hook_output_fd", "_entry_fds")
+    __slots__ = ("_entry_fds", "_hook_output_fd", "bundle_fd", "cgroup", "console", "state_text")
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Doer:
 class Creator(Doer):
     """For create: the cgroup, the id maps, the hooks of the runtime, the socket where the init waits for start."""
 
-    __slots__ = ("listener", "privileged", "settings", "cgroup_made")
+    __slots__ = ("cgroup_made", "listener", "privileged", "settings")
 
     listener: Callable[[], int]
     privileged: bool
@@ -107,7 +107,8 @@ class Creator(Doer):
             id_maps.write(pid, op, privileged=self.privileged)
         elif op.kind == "hook":
             kind, index, hook = value
-            # "created: the runtime has finished the create operation (after step 2 in the lifecycle)"; the hooks are steps 3 to 5.
+            # "created: the runtime has finished the create operation (after step 2 in the lifecycle)"; the hooks are
+            # steps 3 to 5.
             hooks.run(kind, index, hook, self.state_text("created", pid))
         else:
             Doer.do(self, op, pid)
@@ -134,10 +135,13 @@ class Joiner(Doer):
 
 
 def connect_console(path: str) -> int:
-    """Connects to an engine's console socket; the path may be longer than sun_path, so it is gone to by its directory."""
+    """Connects to an engine's console socket; the path may be longer than sun_path, so it is gone to by its
+    directory."""
     directory, _, name = path.rpartition("/")
     try:
-        directory_fd = os.open(directory or ("/" if path.startswith("/") else "."), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory_fd = os.open(
+            directory or ("/" if path.startswith("/") else "."), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        )
     except OSError as error:
         raise StepError("connect to the console socket", error.errno or 0, filename=path) from None
     try:

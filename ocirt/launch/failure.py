@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno as errnos
 
-from ocirt.errors import HookError, InternalError, OcirtError, ProgramError, StepError, errno_text
-
 from ocirt._shim import lib
+from ocirt.errors import HookError, InternalError, OcirtError, ProgramError, StepError, errno_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +15,10 @@ if TYPE_CHECKING:
     from ocirt.plan.op import Op
 
 _HINTS = {
-    "NO_INTERPRETER": "the file is there, but the interpreter that it names (first line, or ELF program header) is not in the container",
+    "NO_INTERPRETER": (
+        "the file is there, but the interpreter that it names (first line, or ELF program header) "
+        "is not in the container"
+    ),
     "CRLF": "the first line ends in CR LF: convert the script to Unix line ends",
     "ARCHITECTURE": "the program is built for another architecture than this machine's",
     "NOEXEC": "the program lies on a mount with the option noexec",
@@ -45,7 +47,13 @@ def to_error(report: Report, ops: list[Op], hook_output: bytes = b"") -> OcirtEr
     elif report.error in (errnos.ELOOP, errnos.ENOTDIR) and "NO_SYMLINKS" in op.flags:
         step += f": filesystem {str(op.text or 'bind')!r} must be mounted on ordinary directory"
     return StepError(
-        step, report.error, filename=op.path or None, origin=op.origin, where="init", detail=_printable(report.text), hint=hint or _hint(report, op)
+        step,
+        report.error,
+        filename=op.path or None,
+        origin=op.origin,
+        where="init",
+        detail=_printable(report.text),
+        hint=hint or _hint(report, op),
     )
 
 

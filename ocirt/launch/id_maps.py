@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def write(pid: int, op: Op, *, privileged: bool) -> None:
     """Writes one map, ``op.value`` being ("uid_map" or "gid_map", mappings). Raises StepError.
 
-    An unprivileged runtime may map only its own id to one id, and must deny setgroups(2) first; for more it asks newuidmap and newgidmap,
-    which are set-uid and read /etc/subuid and /etc/subgid.
+    An unprivileged runtime may map only its own id to one id, and must deny setgroups(2) first; for more it asks
+    newuidmap and newgidmap, which are set-uid and read /etc/subuid and /etc/subgid.
     """
     value: Any = op.value
     file, mappings = value
@@ -26,7 +26,9 @@ def write(pid: int, op: Op, *, privileged: bool) -> None:
         return
     if not privileged and file == "gid_map":
         _write(f"/proc/{pid}/setgroups", b"deny", op)
-    _write(f"/proc/{pid}/{file}", "".join(f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in mappings).encode(), op)
+    _write(
+        f"/proc/{pid}/{file}", "".join(f"{m['containerID']} {m['hostID']} {m['size']}\n" for m in mappings).encode(), op
+    )
 
 
 def _is_own(file: str, mappings: Any) -> bool:
@@ -48,15 +50,21 @@ def _write(path: str, content: bytes, op: Op) -> None:
 
 def _ask_helper(name: str, pid: int, mappings: Any, op: Op) -> None:
     # An absolute path: the container's image or the caller's environment must not choose the program.
-    path = next((p for p in (f"/usr/bin/{name}", f"/bin/{name}", f"/usr/local/bin/{name}") if os.access(p, os.X_OK)), None)
+    path = next(
+        (p for p in (f"/usr/bin/{name}", f"/bin/{name}", f"/usr/local/bin/{name}") if os.access(p, os.X_OK)), None
+    )
     if path is None:
-        raise StepError(op.step, 2, filename=name, origin=op.origin, hint=f"{name} is not installed (on Debian: apt install uidmap)")
+        raise StepError(
+            op.step, 2, filename=name, origin=op.origin, hint=f"{name} is not installed (on Debian: apt install uidmap)"
+        )
     argv = [path, str(pid)]
     for mapping in mappings:
         argv += [str(mapping["containerID"]), str(mapping["hostID"]), str(mapping["size"])]
     read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
     try:
-        child = os.posix_spawn(path, argv, {}, file_actions=[(os.POSIX_SPAWN_DUP2, write_fd, 1), (os.POSIX_SPAWN_DUP2, write_fd, 2)])
+        child = os.posix_spawn(
+            path, argv, {}, file_actions=[(os.POSIX_SPAWN_DUP2, write_fd, 1), (os.POSIX_SPAWN_DUP2, write_fd, 2)]
+        )
         os.close(write_fd)
         write_fd = -1
         said = os.read(read_fd, 4096).decode("utf-8", "replace").strip()

@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 
 
 def join(
-    config: dict[str, Any], process: dict[str, Any], document: dict[str, Any], cgroup: Cgroup, init_pidfd: int, options: Options, filter: Any
+    config: dict[str, Any],
+    process: dict[str, Any],
+    document: dict[str, Any],
+    cgroup: Cgroup,
+    init_pidfd: int,
+    options: Options,
+    filter: Any,
 ) -> Walk:
-    """Runs *process* in the container of *config*; the walk's pid is a child of the calling process. Raises what the init reports.
+    """Runs *process* in the container of *config*; the walk's pid is a child of the calling process. Raises what the
+    init reports.
 
-    Where the container's cgroup cannot be entered, be it that it is gone or that its processes are all in sub-cgroups, the
-    process enters that of the init, unless the options name one.
+    Where the container's cgroup cannot be entered, be it that it is gone or that its processes are all in sub-cgroups,
+    the process enters that of the init, unless the options name one.
     """
     compilation = Compilation(config, host.facts(cgroup), id=document["id"])
     compilation.process = process
@@ -53,7 +60,9 @@ def join(
     return walk
 
 
-def _walk(compilation: Compilation, document: dict[str, Any], cgroup: Cgroup, init_pidfd: int, options: Options) -> Walk:
+def _walk(
+    compilation: Compilation, document: dict[str, Any], cgroup: Cgroup, init_pidfd: int, options: Options
+) -> Walk:
     plan = compile_plan(EXEC, compilation)
     doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda status, pid: "")
     doer.init_pid = document["pid"]

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def open_source(source: Source, op: Op, *, bundle_fd: int) -> int:
-    """Opens a source that has a path; relative ones are the bundle's. Raises StepError with the operation's words and pointer."""
+    """Opens a source that has a path; relative ones are the bundle's. Raises StepError with the operation's words and
+    pointer."""
     path = source.path
     if source.kind == "tree":
         flags = lib.OPEN_TREE_CLONE | lib.OPEN_TREE_CLOEXEC | (lib.AT_RECURSIVE if source.recursive else 0)

@@ -1,4 +1,5 @@
-"""Walks a plan beside the init: starts ocirt-init, sends what its operations need, does those of the host, hears what it reports.
+"""Walks a plan beside the init: starts ocirt-init, sends what its operations need, does those of the host, hears what
+it reports.
 
 The walker and the init go through the same list. They wait for each other only at the meetings that HACKING.md lists.
 """
@@ -33,12 +34,14 @@ _SIGKILL = 9
 
 
 def seal_init() -> int:
-    """A sealed copy of ocirt-init in memory. /proc/PID/exe of what enters a container leads there and to no file of the host
-    (CVE-2019-5736)."""
+    """A sealed copy of ocirt-init in memory. /proc/PID/exe of what enters a container leads there and to no file of the
+    host (CVE-2019-5736)."""
     try:
         fd = os.open(_INIT, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise StepError("read ocirt-init", error.errno or 0, filename=_INIT, hint="ocirt is not completely installed") from None
+        raise StepError(
+            "read ocirt-init", error.errno or 0, filename=_INIT, hint="ocirt is not completely installed"
+        ) from None
     try:
         program = os.read(fd, 1 << 20)
     finally:
@@ -49,7 +52,19 @@ def seal_init() -> int:
 class Walk:
     """One plan on its way. ``pid`` is the container's process, 0 until it is known; ``pidfd`` refers to it."""
 
-    __slots__ = ("ops", "pid", "pidfd", "channel", "clock_fd", "_all", "_doer", "_stage_pid", "_position", "_continue", "_has_hooks")
+    __slots__ = (
+        "_all",
+        "_continue",
+        "_doer",
+        "_has_hooks",
+        "_position",
+        "_stage_pid",
+        "channel",
+        "clock_fd",
+        "ops",
+        "pid",
+        "pidfd",
+    )
 
     def __init__(self, plan: Plan, doer: Doer) -> None:
         self.ops = init_ops(plan)
@@ -136,7 +151,9 @@ class Walk:
         try:
             return self.channel.receive(-1 if self._has_hooks else DEADLINE_MS)
         except StepError as error:
-            raise StepError(self._where(), error.errno or 0, where="init", hint="ocirt-init did not answer in time") from None
+            raise StepError(
+                self._where(), error.errno or 0, where="init", hint="ocirt-init did not answer in time"
+            ) from None
 
     def _take(self, report: Report | None) -> None:
         """Notes a pid; raises an error or an end of file as what they mean."""
@@ -160,8 +177,8 @@ class Walk:
                 return
 
     def _expect_program(self) -> None:
-        """End of file: execve(2) has closed the channel. That of an init that was killed looks the same, and is told apart by
-        what it was at."""
+        """End of file: execve(2) has closed the channel. That of an init that was killed looks the same, and is told
+        apart by what it was at."""
         while True:
             report = self._receive()
             if report is None:

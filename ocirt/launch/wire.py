@@ -1,4 +1,5 @@
-"""A plan as the bytes that ocirt-init reads. The layout is csrc/plan.h's, through cffi: there is no second definition."""
+"""A plan as the bytes that ocirt-init reads. The layout is csrc/plan.h's, through cffi: there is no second
+definition."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ CREATE: tuple[Topic, ...] = (
     cgroups.limits,
     process.reset_affinity,
     namespaces.cgroup,
-    # Before it is root of a user namespace: its way to the root filesystem may lead through directories of the host's root.
+    # Before it is root of a user namespace: its way to the root filesystem may lead through directories of the host's
+    # root.
     rootfs.attach,
     namespaces.become_root,
     process.clear_umask,
@@ -68,7 +69,15 @@ CREATE: tuple[Topic, ...] = (
 CREATE_WITHOUT_PROCESS: tuple[Topic, ...] = tuple(
     topic
     for topic in CREATE[: CREATE.index(process.wait_start) + 1]
-    if topic not in (process.unsupported, process.oom_score_adj, process.raise_rlimits, process.make_cwd, process.chdir, process.lookup)
+    if topic
+    not in (
+        process.unsupported,
+        process.oom_score_adj,
+        process.raise_rlimits,
+        process.make_cwd,
+        process.chdir,
+        process.lookup,
+    )
 )
 
 EXEC: tuple[Topic, ...] = (

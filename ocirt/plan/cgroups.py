@@ -39,4 +39,7 @@ def join(c: Compilation) -> list[Op]:
 
 
 def limits(c: Compilation) -> list[Op]:
-    return [host_op("limit", f"write {setting.value!r} to {setting.file}", setting.pointer, value=setting) for setting in c.settings]
+    return [
+        host_op("limit", f"write {setting.value!r} to {setting.file}", setting.pointer, value=setting)
+        for setting in c.settings
+    ]

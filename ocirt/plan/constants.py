@@ -1,7 +1,7 @@
 """Numbers of the kernel's ABI that plans are made of.
 
-They never change, but they are not taken on trust: tests/unit/test_constants.py compares each with what the C compiler says.
-Numbers that only the C side needs stay there.
+They never change, but they are not taken on trust: tests/unit/test_constants.py compares each with what the C compiler
+says. Numbers that only the C side needs stay there.
 """
 
 # <linux/sched.h>, namespaces(7)

@@ -1,4 +1,5 @@
-"""``/dev``: the nodes and links that every container has, and those of ``linux.devices`` (config-linux.md#default-devices)."""
+"""``/dev``: the nodes and links that every container has, and those of ``linux.devices``
+(config-linux.md#default-devices)."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def makedev(major: int, minor: int) -> int:
 
 
 def is_bound(c: Compilation) -> bool:
-    """Whether /dev is the host's, or another's, by a bind mount: then it is as it should be, and nothing is made in it."""
+    """Whether /dev is the host's, or another's, by a bind mount: then it is as it should be, and nothing is made in
+    it."""
     for mount in c.config.get("mounts") or ():
         if clean(mount["destination"]) == "/dev":
             words = mount.get("options") or ()
@@ -50,9 +52,15 @@ def ops(c: Compilation) -> list[Op]:
     result = []
     if not is_bound(c):
         taken = {clean(device["path"]) for device in own}
-        result += [_node(c, path, S_IFCHR | 0o666, makedev(major, minor), 0, 0, "") for path, major, minor in DEFAULT_DEVICES if path not in taken]
+        result += [
+            _node(c, path, S_IFCHR | 0o666, makedev(major, minor), 0, 0, "")
+            for path, major, minor in DEFAULT_DEVICES
+            if path not in taken
+        ]
         result += [Op("SYMLINK", f"link {path} to {target}", path=path, text=target) for path, target in LINKS]
-        result.append(Op("SYMLINK", "link /dev/ptmx to pts/ptmx", path="/dev/ptmx", text="pts/ptmx", flags=("REPLACE",)))
+        result.append(
+            Op("SYMLINK", "link /dev/ptmx to pts/ptmx", path="/dev/ptmx", text="pts/ptmx", flags=("REPLACE",))
+        )
     for index, device in enumerate(own):
         # The container's own, below /dev/pts; the host's would open terminals of the host.
         if clean(device["path"]) == "/dev/ptmx":

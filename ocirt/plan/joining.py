@@ -18,7 +18,15 @@ def namespaces(c: Compilation) -> list[Op]:
         flags |= NAMESPACES[kind][0]
     if not flags:
         return []
-    return [Op("JOIN_NAMESPACE", f"join the container's {', '.join(kinds)} namespaces", "/linux/namespaces", a=flags, sources=(Source("init"),))]
+    return [
+        Op(
+            "JOIN_NAMESPACE",
+            f"join the container's {', '.join(kinds)} namespaces",
+            "/linux/namespaces",
+            a=flags,
+            sources=(Source("init"),),
+        )
+    ]
 
 
 def clone(c: Compilation) -> list[Op]:
@@ -28,7 +36,8 @@ def clone(c: Compilation) -> list[Op]:
 
 
 def root(c: Compilation) -> list[Op]:
-    """Without a mount namespace of its own, or without pivot_root, the container's root is not the one of its namespace."""
+    """Without a mount namespace of its own, or without pivot_root, the container's root is not the one of its
+    namespace."""
     if not c.exec_join_root:
         return []
     return [Op("ENTER_ROOT", "enter the container's root filesystem", "/root/path", sources=(Source("init-root"),))]

@@ -79,11 +79,11 @@ OPTION_WORDS = tuple(sorted({*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATIONS, 
 
 
 class Options:
-    """The options of one mount, sorted out: ``set``/``clear`` for the mount, ``tree_set``/``tree_clear`` for the tree below,
-    ``propagation`` packed as in csrc/plan.h, ``bind`` (None, or whether it is recursive), ``data`` and ``superblock`` for the filesystem, ``copy_up``: the
-    content of the target is copied into it."""
+    """The options of one mount, sorted out: ``set``/``clear`` for the mount, ``tree_set``/``tree_clear`` for the tree
+    below, ``propagation`` packed as in csrc/plan.h, ``bind`` (None, or whether it is recursive), ``data`` and
+    ``superblock`` for the filesystem, ``copy_up``: the content of the target is copied into it."""
 
-    __slots__ = ("set", "clear", "tree_set", "tree_clear", "propagation", "bind", "data", "superblock", "copy_up")
+    __slots__ = ("bind", "clear", "copy_up", "data", "propagation", "set", "superblock", "tree_clear", "tree_set")
 
     def __init__(self, words: list[str]) -> None:
         self.set = 0
@@ -114,7 +114,8 @@ class Options:
 
 
 def _apply(set_: int, clear: int, change: tuple[int, int]) -> tuple[int, int]:
-    """The last word wins: "ro,rw" is writable. A field is cleared before a value of it is set, as mount_setattr(2) does."""
+    """The last word wins: "ro,rw" is writable. A field is cleared before a value of it is set, as mount_setattr(2)
+    does."""
     to_set, to_clear = change
     return (set_ & ~to_clear) | to_set, (clear | to_clear) & ~(to_set & ~MOUNT_ATTR__ATIME)
 

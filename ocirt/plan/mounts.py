@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from ocirt.errors import ConfigError, UnsupportedError
-from ocirt.plan.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
+from ocirt.plan.constants import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_PRIVATE,
+    MS_SHARED,
+)
 from ocirt.plan.mount_options import Options, pack_propagation
 from ocirt.plan.op import Op, strings
 from ocirt.plan.rootfs import default_propagation, propagation
@@ -16,7 +23,18 @@ if TYPE_CHECKING:
 
 # Files of procfs that may be covered by a mount, as lxcfs does; anything else below /proc is refused (CVE-2019-16884).
 PROC_ALLOWED = frozenset(
-    "/proc/" + name for name in ("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "sys/kernel/ns_last_pid")
+    "/proc/" + name
+    for name in (
+        "cpuinfo",
+        "diskstats",
+        "meminfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "loadavg",
+        "slabinfo",
+        "sys/kernel/ns_last_pid",
+    )
 )
 
 # Filesystems without a device: read-only is a matter of the mount, not of the superblock, which others may share.
@@ -63,7 +81,9 @@ def late(c: Compilation) -> list[Op]:
         options = Options(mount.get("options") or [])
         destination = _destination(c, mount["destination"])
         if _is_late(mount.get("type"), destination, options):
-            result.append(Op("MOUNT_READONLY", f"make {destination} read-only", f"/mounts/{index}/options", path=destination))
+            result.append(
+                Op("MOUNT_READONLY", f"make {destination} read-only", f"/mounts/{index}/options", path=destination)
+            )
     return result
 
 
@@ -102,8 +122,8 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
     if not source:
         raise ConfigError("a bind mount needs a source", pointer=pointer + "/source")
     recursive = bool(options.bind) or options.bind is None
-    # runc binds out of a copy of the host's mounts that are slaves (or private) by then; a clone of the host's own mount is
-    # a peer, and would send what is mounted in the container to the host.
+    # runc binds out of a copy of the host's mounts that are slaves (or private) by then; a clone of the host's own
+    # mount is a peer, and would send what is mounted in the container to the host.
     first = [] if propagation(c) & MS_SHARED else [(1 if default_propagation(c) == MS_PRIVATE else 2) | 8]
     a, b = _attributes(options)
     flags = _proc_flags(destination) + (("RECURSIVE",) if recursive else ())
@@ -165,7 +185,8 @@ def _filesystem(mount: Any, kind: str, destination: str, options: Options, point
 
 
 def _cgroup(c: Compilation, destination: str, options: Options, pointer: str) -> list[Op]:
-    """A ``cgroup`` mount shows the container its cgroups: with a cgroup namespace of its own as filesystems, else as binds."""
+    """A ``cgroup`` mount shows the container its cgroups: with a cgroup namespace of its own as filesystems, else as
+    binds."""
     host = c.host
     private = "cgroup" in c.create_namespaces
     attributes = options.set | options.tree_set
@@ -191,18 +212,46 @@ def _cgroup(c: Compilation, destination: str, options: Options, pointer: str) ->
         if private:
             named = [word for word in controllers if word.startswith("name=")]
             data = strings("cgroup", *(["none", *named] if named else controllers))
-            result.append(Op("MOUNT", f"mount cgroup {','.join(controllers)} on {target}", pointer, path=target, text="cgroup", data=data, a=attributes))
+            result.append(
+                Op(
+                    "MOUNT",
+                    f"mount cgroup {','.join(controllers)} on {target}",
+                    pointer,
+                    path=target,
+                    text="cgroup",
+                    data=data,
+                    a=attributes,
+                )
+            )
         else:
             result.append(_cgroup_bind(c, path, target, attributes, pointer))
         for controller in controllers:
             # "cpu" beside "cpu,cpuacct", as every tool expects.
             if len(controllers) > 1 and controller != name:
-                result.append(Op("SYMLINK", f"link {destination}/{controller} to {name}", pointer, path=f"{destination}/{controller}", text=name))
+                result.append(
+                    Op(
+                        "SYMLINK",
+                        f"link {destination}/{controller} to {name}",
+                        pointer,
+                        path=f"{destination}/{controller}",
+                        text=name,
+                    )
+                )
     if host.cgroup2:
         mount_point, path = host.cgroup2
         target = f"{destination}/{mount_point.rpartition('/')[2]}"
         if private:
-            result.append(Op("MOUNT", f"mount cgroup2 on {target}", pointer, path=target, text="cgroup2", data=strings("cgroup2"), a=attributes))
+            result.append(
+                Op(
+                    "MOUNT",
+                    f"mount cgroup2 on {target}",
+                    pointer,
+                    path=target,
+                    text="cgroup2",
+                    data=strings("cgroup2"),
+                    a=attributes,
+                )
+            )
         else:
             result.append(_cgroup_bind(c, path, target, attributes, pointer))
     if attributes & MOUNT_ATTR_RDONLY:

@@ -40,12 +40,12 @@ _CLONED = ("user", "mount", "network", "ipc", "uts", "pid")
 def join(c: Compilation) -> list[Op]:
     """setns(2) for namespaces given by path, in an order in which each is allowed.
 
-    Root joins the user namespace last, since it may enter the others only with the privileges it loses there; an ordinary user joins
-    it first, since only there has it any.
+    Root joins the user namespace last, since it may enter the others only with the privileges it loses there; an
+    ordinary user joins it first, since only there has it any.
     """
     kinds = [kind for kind in NAMESPACES if kind in c.join_namespaces and kind != "user"]
-    # A mount namespace that is joined hides the host's files, so it comes after everything that has a path; nothing has one here
-    # (the runtime opens all), but the order is the one that people expect to read.
+    # A mount namespace that is joined hides the host's files, so it comes after everything that has a path; nothing has
+    # one here (the runtime opens all), but the order is the one that people expect to read.
     kinds.sort(key=lambda kind: kind == "mount")
     if "user" in c.join_namespaces:
         kinds.insert(len(kinds) if c.host.privileged else 0, "user")
@@ -53,7 +53,9 @@ def join(c: Compilation) -> list[Op]:
     for kind in kinds:
         path, pointer = c.join_namespaces[kind]
         source = Source("namespace", path)
-        ops.append(Op("JOIN_NAMESPACE", f"join {kind} namespace {path}", pointer, a=NAMESPACES[kind][0], sources=(source,)))
+        ops.append(
+            Op("JOIN_NAMESPACE", f"join {kind} namespace {path}", pointer, a=NAMESPACES[kind][0], sources=(source,))
+        )
     return ops
 
 
@@ -62,7 +64,9 @@ def time(c: Compilation) -> list[Op]:
         return []
     offsets = c.linux.get("timeOffsets") or {}
     lines = "".join(
-        f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n" for clock, offset in sorted(offsets.items()) if offset is not None
+        f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n"
+        for clock, offset in sorted(offsets.items())
+        if offset is not None
     )
     said = ", ".join(lines.splitlines())
     step = "create time namespace" + (f" with offsets {said}" if said else "")
@@ -77,7 +81,15 @@ def clone(c: Compilation) -> list[Op]:
     sources = (Source("cgroup"),) if c.host.cgroup2 else ()
     with_namespaces = f" with new {', '.join(kinds)} namespaces" if kinds else ""
     into = " into its cgroup" if sources else ""
-    return [Op("CLONE", f"clone the container's process{with_namespaces}{into}", "/linux/namespaces" if kinds else "", a=flags, sources=sources)]
+    return [
+        Op(
+            "CLONE",
+            f"clone the container's process{with_namespaces}{into}",
+            "/linux/namespaces" if kinds else "",
+            a=flags,
+            sources=sources,
+        )
+    ]
 
 
 def id_maps(c: Compilation) -> list[Op]:
@@ -86,7 +98,9 @@ def id_maps(c: Compilation) -> list[Op]:
     ops = [Op("SYNC", "wait for the id maps", c.create_namespaces["user"], a=1)]
     for key, file in (("uidMappings", "uid_map"), ("gidMappings", "gid_map")):
         mappings = c.linux.get(key) or []
-        said = ", ".join(f"{m['containerID']} {m['hostID']} {m['size']}" for m in mappings[:4]) + (", ..." if len(mappings) > 4 else "")
+        said = ", ".join(f"{m['containerID']} {m['hostID']} {m['size']}" for m in mappings[:4]) + (
+            ", ..." if len(mappings) > 4 else ""
+        )
         ops.append(host_op("id-map", f"write {file}: {said}", f"/linux/{key}", value=(file, mappings)))
     # The user namespace must be mapped from gid to uid, setgroups first; launch.id_maps does that in one go.
     return ops
@@ -116,5 +130,7 @@ def names(c: Compilation) -> list[Op]:
     if c.config.get("hostname"):
         ops.append(Op("HOSTNAME", f"set hostname {c.config['hostname']}", "/hostname", text=c.config["hostname"]))
     if c.config.get("domainname"):
-        ops.append(Op("DOMAINNAME", f"set domainname {c.config['domainname']}", "/domainname", text=c.config["domainname"]))
+        ops.append(
+            Op("DOMAINNAME", f"set domainname {c.config['domainname']}", "/domainname", text=c.config["domainname"])
+        )
     return ops

@@ -1,6 +1,7 @@
 """What a plan consists of: operations, each with the words for it and the property that it comes from.
 
-Pure data. launch.wire turns the operations of the init into bytes, launch.walk does those of the host, ``ocirt plan`` prints both.
+Pure data. launch.wire turns the operations of the init into bytes, launch.walk does those of the host, ``ocirt plan``
+prints both.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 class Source:
     """A descriptor that the runtime opens for an op.
 
-    ``kind`` is "tree" (a clone of the mounts at ``path``, open_tree(2)), "path" (O_PATH), "namespace" (read-only), or a word
-    for what only the launch knows: "console", "listener", "hook-input", "hook-output", "cgroup-entry", "cgroup", "init", "init-root".
+    ``kind`` is "tree" (a clone of the mounts at ``path``, open_tree(2)), "path" (O_PATH), "namespace" (read-only), or a
+    word for what only the launch knows: "console", "listener", "hook-input", "hook-output", "cgroup-entry", "cgroup",
+    "init", "init-root".
     """
 
-    __slots__ = ("kind", "path", "recursive", "index")
+    __slots__ = ("index", "kind", "path", "recursive")
 
     def __init__(self, kind: str, path: str = "", *, recursive: bool = False, index: int = 0) -> None:
         self.kind = kind
@@ -32,12 +34,28 @@ class Source:
 class Op:
     """One operation.
 
-    ``kind`` is the name of an op code of csrc/plan.h without its prefix ("MOUNT"), or of a host operation ("create-cgroup"). ``step`` says what it
-    does, in words that also stand behind "cannot" in an error. ``origin`` is the JSON pointer of the property that asks for it.
-    The other fields are those of ``struct ocirt_op``; ``sources`` are opened for its slots.
+    ``kind`` is the name of an op code of csrc/plan.h without its prefix ("MOUNT"), or of a host operation
+    ("create-cgroup"). ``step`` says what it does, in words that also stand behind "cannot" in an error. ``origin`` is
+    the JSON pointer of the property that asks for it. The other fields are those of ``struct ocirt_op``; ``sources``
+    are opened for its slots.
     """
 
-    __slots__ = ("kind", "step", "origin", "path", "text", "data", "flags", "mode", "a", "b", "c", "sources", "where", "value")
+    __slots__ = (
+        "a",
+        "b",
+        "c",
+        "data",
+        "flags",
+        "kind",
+        "mode",
+        "origin",
+        "path",
+        "sources",
+        "step",
+        "text",
+        "value",
+        "where",
+    )
 
     def __init__(
         self,
@@ -91,7 +109,8 @@ def strings(*values: str) -> bytes:
 
 
 class Plan:
-    """A list of operations in the order in which they are done, and how many descriptors from 3 on the program keeps."""
+    """A list of operations in the order in which they are done, and how many descriptors from 3 on the program
+    keeps."""
 
     __slots__ = ("ops", "preserve_fds")
 
@@ -103,11 +122,12 @@ class Plan:
 class Host:
     """What a plan depends on beyond the configuration; ocirt.host reads it, tests make their own.
 
-    ``privileged``: the runtime may clone mounts and raise limits on the host. ``hierarchies``: the v1 cgroup hierarchies as
-    (controllers, mount point, path of the container's cgroup); ``cgroup2``: the unified tree as (mount point, path), or None.
-    ``cgroup_mode``: "v1", "hybrid", "v2" or "none". ``capabilities`` is the mask of those that the runtime has.    """
+    ``privileged``: the runtime may clone mounts and raise limits on the host. ``hierarchies``: the v1 cgroup
+    hierarchies as (controllers, mount point, path of the container's cgroup); ``cgroup2``: the unified tree as (mount
+    point, path), or None. ``cgroup_mode``: "v1", "hybrid", "v2" or "none". ``capabilities`` is the mask of those that
+    the runtime has."""
 
-    __slots__ = ("privileged", "euid", "cgroup_mode", "hierarchies", "cgroup2", "apparmor", "selinux", "capabilities")
+    __slots__ = ("apparmor", "capabilities", "cgroup2", "cgroup_mode", "euid", "hierarchies", "privileged", "selinux")
 
     def __init__(
         self,
@@ -135,8 +155,25 @@ class Compilation:
     """What every topic of a plan reads: the configuration, the process, the host and the options of the call."""
 
     __slots__ = (
-        "config", "bundle", "process", "linux", "host", "id", "rootfs", "create_namespaces", "join_namespaces", "no_pivot", "no_new_keyring",
-        "preserve_fds", "console", "detached", "filter", "settings", "process_pointer", "exec_join_root", "warnings",
+        "bundle",
+        "config",
+        "console",
+        "create_namespaces",
+        "detached",
+        "exec_join_root",
+        "filter",
+        "host",
+        "id",
+        "join_namespaces",
+        "linux",
+        "no_new_keyring",
+        "no_pivot",
+        "preserve_fds",
+        "process",
+        "process_pointer",
+        "rootfs",
+        "settings",
+        "warnings",
     )  # fmt: skip
 
     def __init__(self, config: dict, host: Host, *, id: str, bundle: str = "", rootfs: str = "") -> None:  # type: ignore[type-arg]
@@ -170,18 +207,20 @@ class Compilation:
         """Whether the container is in another namespace of this kind than the runtime."""
         return kind in self.create_namespaces or kind in self.join_namespaces
 
-
     def host_tree(self, path: str, *, recursive: bool) -> tuple[str, tuple[Source, ...]]:
-        """How the init gets at mounts of the host: by a path, which it resolves in its copy of the host's mounts, or by a
-        descriptor, with which the runtime has resolved it. Exactly one of the two looks it up.
+        """How the init gets at mounts of the host: by a path, which it resolves in its copy of the host's mounts, or by
+        a descriptor, with which the runtime has resolved it. Exactly one of the two looks it up.
 
-        The descriptor reaches what the root of a user namespace may not, and is of the host's own mounts, which "shared" needs. The path saves both sides
-        a call and keeps the kernel's list of mounts in the order of the configuration.
+        The descriptor reaches what the root of a user namespace may not, and is of the host's own mounts, which
+        "shared" needs. The path saves both sides a call and keeps the kernel's list of mounts in the order of the
+        configuration.
         """
         absolute = path if path.startswith("/") else f"{self.bundle}/{path}"
         shared = "shared" in (self.linux.get("rootfsPropagation") or "")
         # /proc/self and its like mean the runtime, not the init.
-        in_reach = "mount" in self.create_namespaces and not self.has_namespace("user") and not absolute.startswith("/proc/")
+        in_reach = (
+            "mount" in self.create_namespaces and not self.has_namespace("user") and not absolute.startswith("/proc/")
+        )
         if not self.host.privileged or (in_reach and not shared):
             return absolute, ()
         return "", (Source("tree", absolute, recursive=recursive),)

@@ -1,6 +1,7 @@
 """``linux.maskedPaths`` and ``linux.readonlyPaths``: parts of /proc and /sys that a container must not read or write.
 
-config-linux.md#masked-paths, #readonly-paths. They come before pivot_root, while the host's /dev/null is still in reach.
+config-linux.md#masked-paths, #readonly-paths. They come before pivot_root, while the host's /dev/null is still in
+reach.
 """
 
 from __future__ import annotations

@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     from ocirt.plan.op import Compilation
 
 _UNLIMITED = (1 << 64) - 1
-_SYNC_START = 3
 _ALL_CPUS = b"\xff" * ((GREATEST_CPU + 1) // 8)
 
 
 def _process(c: Compilation) -> Any:
     return c.process
+
+
+def _origin(c: Compilation, *names: str) -> str:
+    """The pointer of a property of the process, "" where the document does not have it."""
+    value = _process(c)
+    for name in names:
+        value = (value or {}).get(name)
+    return "/".join((c.process_pointer, *names)) if value is not None else ""
 
 
 def oom_score_adj(c: Compilation) -> list[Op]:
@@ -44,7 +51,13 @@ def raise_rlimits(c: Compilation) -> list[Op]:
     for index, limit in enumerate(_process(c).get("rlimits") or ()):
         pointer = f"{c.process_pointer}/rlimits/{index}/hard"
         ops.append(
-            Op("RAISE_RLIMIT", f"raise the hard limit of {limit['type']} to {limit['hard']}", pointer, a=RLIMITS[limit["type"]], b=_limit(limit["hard"]))
+            Op(
+                "RAISE_RLIMIT",
+                f"raise the hard limit of {limit['type']} to {limit['hard']}",
+                pointer,
+                a=RLIMITS[limit["type"]],
+                b=_limit(limit["hard"]),
+            )
         )
     return ops
 
@@ -70,13 +83,24 @@ def _size(c: Compilation) -> int:
 def console(c: Compilation) -> list[Op]:
     if not c.console:
         return []
-    return [Op("CONSOLE", "open the terminal and bind it to /dev/console", c.process_pointer + "/terminal", flags=("BIND_CONSOLE",), a=_size(c), sources=(Source("console"),))]
+    return [
+        Op(
+            "CONSOLE",
+            "open the terminal and bind it to /dev/console",
+            c.process_pointer + "/terminal",
+            flags=("BIND_CONSOLE",),
+            a=_size(c),
+            sources=(Source("console"),),
+        )
+    ]
 
 
 def exec_console(c: Compilation) -> list[Op]:
     if not c.console:
         return []
-    return [Op("CONSOLE", "open the terminal", c.process_pointer + "/terminal", a=_size(c), sources=(Source("console"),))]
+    return [
+        Op("CONSOLE", "open the terminal", c.process_pointer + "/terminal", a=_size(c), sources=(Source("console"),))
+    ]
 
 
 def make_cwd(c: Compilation) -> list[Op]:
@@ -115,7 +139,15 @@ def lookup(c: Compilation) -> list[Op]:
     if not args:
         raise ConfigError("the container has no program to run", pointer=c.process_pointer + "/args")
     program = args[0]
-    return [Op("LOOKUP", f"look up program {program}", c.process_pointer + "/args/0", text=program, path=_variable(c, "PATH") or "")]
+    return [
+        Op(
+            "LOOKUP",
+            f"look up program {program}",
+            c.process_pointer + "/args/0",
+            text=program,
+            path=_variable(c, "PATH") or "",
+        )
+    ]
 
 
 def wait_start(c: Compilation) -> list[Op]:
@@ -128,11 +160,25 @@ def scheduling(c: Compilation) -> list[Op]:
     ops = []
     persona = c.linux.get("personality")
     if persona:
-        ops.append(Op("PERSONALITY", f"set personality {persona['domain']}", "/linux/personality", a=PERSONALITIES[persona["domain"]]))
+        ops.append(
+            Op(
+                "PERSONALITY",
+                f"set personality {persona['domain']}",
+                "/linux/personality",
+                a=PERSONALITIES[persona["domain"]],
+            )
+        )
     if process.get("ioPriority"):
         io = process["ioPriority"]
         value = IO_PRIORITY_CLASSES[io["class"]] << IO_PRIORITY_CLASS_SHIFT | io.get("priority", 0)
-        ops.append(Op("IO_PRIORITY", f"set I/O priority {io['class']} {io.get('priority', 0)}", c.process_pointer + "/ioPriority", a=value))
+        ops.append(
+            Op(
+                "IO_PRIORITY",
+                f"set I/O priority {io['class']} {io.get('priority', 0)}",
+                c.process_pointer + "/ioPriority",
+                a=value,
+            )
+        )
     return ops
 
 
@@ -185,7 +231,9 @@ def rlimits(c: Compilation) -> list[Op]:
     for index, limit in enumerate(_process(c).get("rlimits") or ()):
         step = f"set {limit['type']} to {limit['soft']} (hard {limit['hard']})"
         pointer = f"{c.process_pointer}/rlimits/{index}"
-        ops.append(Op("RLIMIT", step, pointer, a=RLIMITS[limit["type"]], b=_limit(limit["soft"]), c=_limit(limit["hard"])))
+        ops.append(
+            Op("RLIMIT", step, pointer, a=RLIMITS[limit["type"]], b=_limit(limit["soft"]), c=_limit(limit["hard"]))
+        )
     return ops
 
 
@@ -199,11 +247,11 @@ def ownership(c: Compilation) -> list[Op]:
     uid = user.get("uid", 0)
     umask = user.get("umask", 0o022)
     ops = [
-        Op("STDIO_OWNER", f"give stdio to user {uid}", c.process_pointer + "/user", a=uid),
-        Op("UMASK", f"set umask {umask:04o}", c.process_pointer + "/user/umask" if "umask" in user else "", a=umask),
+        Op("STDIO_OWNER", f"give stdio to user {uid}", _origin(c, "user"), a=uid),
+        Op("UMASK", f"set umask {umask:04o}", _origin(c, "user", "umask"), a=umask),
     ]
     if not _variable(c, "HOME"):
-        ops.append(Op("HOME", f"set HOME of user {uid} from /etc/passwd", c.process_pointer + "/user/uid", a=uid))
+        ops.append(Op("HOME", f"set HOME of user {uid} from /etc/passwd", _origin(c, "user", "uid"), a=uid))
     return ops
 
 
@@ -216,22 +264,34 @@ def labels(c: Compilation) -> list[Op]:
         if not c.host.apparmor:
             raise UnsupportedError("an AppArmor profile", "a kernel with AppArmor enabled", pointer=pointer)
         profile = process["apparmorProfile"]
-        ops.append(Op("LSM_LABEL", f"set AppArmor profile {profile}", pointer, path="apparmor/exec", text="exec " + profile))
+        ops.append(
+            Op("LSM_LABEL", f"set AppArmor profile {profile}", pointer, path="apparmor/exec", text="exec " + profile)
+        )
     if process.get("selinuxLabel"):
         pointer = c.process_pointer + "/selinuxLabel"
         if not c.host.selinux:
             raise UnsupportedError("an SELinux label", "a kernel with SELinux enabled", pointer=pointer)
-        ops.append(Op("LSM_LABEL", f"set SELinux label {process['selinuxLabel']}", pointer, path="exec", text=process["selinuxLabel"]))
+        ops.append(
+            Op(
+                "LSM_LABEL",
+                f"set SELinux label {process['selinuxLabel']}",
+                pointer,
+                path="exec",
+                text=process["selinuxLabel"],
+            )
+        )
     return ops
 
 
 def _mask(c: Compilation, set_name: str) -> int:
-    """Only what there is to give: "Runtimes SHOULD NOT fail if the container configuration requests capabilities that cannot be
-    granted" (config.md#linux-process). A new user namespace starts with all of them."""
+    """Only what there is to give: "Runtimes SHOULD NOT fail if the container configuration requests capabilities that
+    cannot be granted" (config.md#linux-process). A new user namespace starts with all of them."""
     asked = mask((_process(c).get("capabilities") or {}).get(set_name) or ())
     granted = asked if c.has_namespace("user") else asked & c.host.capabilities
     if asked != granted and set_name == "bounding":
-        names = ", ".join(name for name in _process(c)["capabilities"]["bounding"] if mask((name,)) & ~c.host.capabilities)
+        names = ", ".join(
+            name for name in _process(c)["capabilities"]["bounding"] if mask((name,)) & ~c.host.capabilities
+        )
         c.warnings.append(f"ignoring capabilities that the runtime does not have: {names}")
     return granted
 
@@ -239,7 +299,8 @@ def _mask(c: Compilation, set_name: str) -> int:
 def credentials(c: Compilation) -> list[Op]:
     """no_new_privs, bounding set, ids, filter and capabilities, the filter as late as it can be loaded.
 
-    Without no_new_privs, loading a filter needs CAP_SYS_ADMIN, so capset(2) is left to do under it; with it, nothing but execve(2) is.
+    Without no_new_privs, loading a filter needs CAP_SYS_ADMIN, so capset(2) is left to do under it; with it, nothing
+    but execve(2) is.
     """
     process = _process(c)
     pointer = c.process_pointer
@@ -247,25 +308,45 @@ def credentials(c: Compilation) -> list[Op]:
     uid, gid = user.get("uid", 0), user.get("gid", 0)
     gids = user.get("additionalGids") or []
     no_new_privileges = bool(process.get("noNewPrivileges"))
-    capabilities = pointer + "/capabilities"
     ops = []
     if no_new_privileges:
         ops.append(Op("NO_NEW_PRIVS", "set no_new_privs", pointer + "/noNewPrivileges"))
     said = f", groups {' '.join(map(str, gids))}" if gids else ""
     keep = ("KEEP_GROUPS",) if not c.host.privileged and not gids else ()
     ops += [
-        Op("BOUNDING_SET", "set the bounding capabilities", capabilities + "/bounding", a=_mask(c, "bounding")),
-        Op("USER", f"become user {uid}:{gid}{said}", pointer + "/user", a=uid, b=gid, data=b"".join(g.to_bytes(4, "little") for g in gids), flags=keep),
+        Op(
+            "BOUNDING_SET",
+            "set the bounding capabilities",
+            _origin(c, "capabilities", "bounding"),
+            a=_mask(c, "bounding"),
+        ),
+        Op(
+            "USER",
+            f"become user {uid}:{gid}{said}",
+            _origin(c, "user"),
+            a=uid,
+            b=gid,
+            data=b"".join(g.to_bytes(4, "little") for g in gids),
+            flags=keep,
+        ),
     ]
-    late_chdir = Op("CHDIR", f"change to working directory {process['cwd']}, as the user where root could not", pointer + "/cwd", path=process["cwd"], flags=("RETRY",))
+    late_chdir = Op(
+        "CHDIR",
+        f"change to working directory {process['cwd']}, as the user where root could not",
+        pointer + "/cwd",
+        path=process["cwd"],
+        flags=("RETRY",),
+    )
     ops.append(late_chdir)
-    # A capability can be ambient only where it is permitted and inheritable (capabilities(7)); config.rules warns of others.
+    # A capability can be ambient only where it is permitted and inheritable (capabilities(7)); config.rules warns of
+    # others.
     ambient = _mask(c, "ambient") & _mask(c, "permitted") & _mask(c, "inheritable")
-    ops.append(Op("AMBIENT", "set ambient capabilities", capabilities + "/ambient", a=ambient, b=_mask(c, "inheritable")))
+    origin = _origin(c, "capabilities", "ambient")
+    ops.append(Op("AMBIENT", "set ambient capabilities", origin, a=ambient, b=_mask(c, "inheritable")))
     final = Op(
         "CAPABILITIES",
         "set effective, permitted and inheritable capabilities",
-        capabilities,
+        _origin(c, "capabilities"),
         a=_mask(c, "effective"),
         b=_mask(c, "permitted"),
         c=_mask(c, "inheritable"),
@@ -293,4 +374,13 @@ def close(c: Compilation) -> list[Op]:
 def execute(c: Compilation) -> list[Op]:
     args = _process(c)["args"]
     env = environment(c)
-    return [Op("EXECVE", f"execute {args[0]}", c.process_pointer + "/args", data=strings(*args, *env), a=len(args), b=len(env))]
+    return [
+        Op(
+            "EXECVE",
+            f"execute {args[0]}",
+            c.process_pointer + "/args",
+            data=strings(*args, *env),
+            a=len(args),
+            b=len(env),
+        )
+    ]

@@ -35,11 +35,21 @@ def attach(c: Compilation) -> list[Op]:
     ops = []
     if "mount" in c.create_namespaces:
         # Nothing that is mounted here may reach the host, whatever the propagation of the container's root will be.
-        ops.append(Op("HOST_PROPAGATION", "make the host's mounts slaves", "/linux/rootfsPropagation" if propagation(c) else c.create_namespaces["mount"], a=MS_SLAVE | MS_REC))
-    # A peer of the host's mount would send every mount of the container there, so a shared root starts as a private one.
+        ops.append(
+            Op(
+                "HOST_PROPAGATION",
+                "make the host's mounts slaves",
+                "/linux/rootfsPropagation" if propagation(c) else c.create_namespaces["mount"],
+                a=MS_SLAVE | MS_REC,
+            )
+        )
+    # A peer of the host's mount would send every mount of the container there, so a shared root starts as a private
+    # one.
     first = MS_SLAVE if not propagation(c) or propagation(c) & MS_SLAVE else MS_PRIVATE
     _, sources = c.host_tree(c.rootfs, recursive=True)
-    ops.append(Op("ROOTFS", f"attach root filesystem {c.rootfs}", "/root/path", path=c.rootfs, a=first, sources=sources))
+    ops.append(
+        Op("ROOTFS", f"attach root filesystem {c.rootfs}", "/root/path", path=c.rootfs, a=first, sources=sources)
+    )
     return ops
 
 

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 def path_of(key: str) -> str:
-    """The file below /proc/sys: whichever of ``.`` and ``/`` comes first separates, the other is part of a name (sysctl.d(5))."""
+    """The file below /proc/sys: whichever of ``.`` and ``/`` comes first separates, the other is part of a name
+    (sysctl.d(5))."""
     dot, slash = key.find("."), key.find("/")
     if slash >= 0 and (dot < 0 or slash < dot):
         return key
@@ -19,6 +20,12 @@ def path_of(key: str) -> str:
 
 def ops(c: Compilation) -> list[Op]:
     return [
-        Op("SYSCTL", f"set sysctl {key} to {value}", "/linux/sysctl/" + key.replace("~", "~0").replace("/", "~1"), path=path_of(key), text=value)
+        Op(
+            "SYSCTL",
+            f"set sysctl {key} to {value}",
+            "/linux/sysctl/" + key.replace("~", "~0").replace("/", "~1"),
+            path=path_of(key),
+            text=value,
+        )
         for key, value in (c.linux.get("sysctl") or {}).items()
     ]
