@@ -91,7 +91,7 @@ enum ocirt_op_code {
 enum ocirt_op_flag {
 	OCIRT_RECURSIVE = 1,      /* BIND: attributes and tree are recursive; ROOTFS: the tree is */
 	OCIRT_ON_PROCFS = 2,      /* MOUNT, BIND: the target may lie on procfs */
-	OCIRT_NO_SYMLINKS = 4,    /* MOUNT, BIND: no component of the target may be a symbolic link */
+	OCIRT_NO_SYMLINKS = 4,    /* MOUNT, BIND: no component of the target, DEVICE, SYMLINK: none of its parent's, may be a link */
 	OCIRT_INHERIT_MODE = 8,   /* MOUNT: the new root gets the mode of the directory it covers, where there was one */
 	OCIRT_REPLACE = 16,       /* SYMLINK: what is there goes */
 	OCIRT_BIND_CONSOLE = 32,  /* CONSOLE: bind the pty to /dev/console */

@@ -7,21 +7,30 @@
 
 enum { PTMX = 5 << 8 | 2, PTY_MAJOR_FIRST = 136, PTY_MAJOR_LAST = 143 };
 
+/* What is at /dev/pts is looked at before anything in it is opened: opening what is no terminal can hang, or do something. */
 static int open_master(struct init *init, int *ret_fd)
 {
+	cleanup_close int directory_fd = -1;
 	struct statfs filesystem;
 	struct stat st;
-	int ret = rootfs_open(init, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, ret_fd);
+	int ret = rootfs_open(init, "/dev/pts", O_PATH | O_DIRECTORY, 0, &directory_fd);
 
 	if (ret < 0)
 		return ret;
-	ret = (int)sys_fstatfs(*ret_fd, &filesystem);
+	ret = (int)sys_fstatfs(directory_fd, &filesystem);
 	if (ret < 0)
 		return ret;
+	if (filesystem.f_type != DEVPTS_SUPER_MAGIC)
+		return -ENODEV;
+	ret = (int)sys_openat2(directory_fd, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC, 0,
+			       RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+	if (ret < 0)
+		return ret;
+	*ret_fd = ret;
 	ret = (int)sys_fstat(*ret_fd, &st);
 	if (ret < 0)
 		return ret;
-	return filesystem.f_type == DEVPTS_SUPER_MAGIC && S_ISCHR_(st.st_mode) && st.st_rdev == PTMX ? 0 : -ENODEV;
+	return S_ISCHR_(st.st_mode) && st.st_rdev == PTMX ? 0 : -ENODEV;
 }
 
 static int open_slave(int master_fd, int *ret_fd)

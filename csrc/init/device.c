@@ -12,6 +12,14 @@ int op_mkdir(struct init *init, const struct ocirt_op *op)
 	return rootfs_make_directory(init, op_path(init, op), op->mode, &fd);
 }
 
+/* The parent of the node or link that op makes. A /dev that is a link could lead into a volume, which is the host's. */
+static int open_parent(const struct init *init, const struct ocirt_op *op, int *ret_parent_fd, const char **ret_name)
+{
+	uint64_t resolve = op->flags & OCIRT_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0;
+
+	return rootfs_open_parent(init, op_path(init, op), resolve, ret_parent_fd, ret_name);
+}
+
 static int is_same_node(int parent_fd, const char *name, const struct ocirt_op *op)
 {
 	cleanup_close int fd = -1;
@@ -31,7 +39,7 @@ int op_device(struct init *init, const struct ocirt_op *op)
 {
 	cleanup_close int parent_fd = -1;
 	const char *name;
-	int ret = rootfs_open_parent(init, op_path(init, op), &parent_fd, &name);
+	int ret = open_parent(init, op, &parent_fd, &name);
 
 	if (ret < 0)
 		return ret;
@@ -53,7 +61,7 @@ int op_symlink(struct init *init, const struct ocirt_op *op)
 {
 	cleanup_close int parent_fd = -1;
 	const char *name;
-	int ret = rootfs_open_parent(init, op_path(init, op), &parent_fd, &name);
+	int ret = open_parent(init, op, &parent_fd, &name);
 
 	if (ret < 0)
 		return ret;

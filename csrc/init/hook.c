@@ -82,7 +82,8 @@ int op_hook(struct init *init, const struct ocirt_op *op)
 	int ret, pipe_fds[2], error = 0;
 	long pid;
 
-	if (op->a + op->b + 2 > ARGUMENT_LIMIT || (op->data_size && end[-1]))
+	if (op->a > ARGUMENT_LIMIT || op->b > ARGUMENT_LIMIT || op->a + op->b + 2 > ARGUMENT_LIMIT ||
+	    (op->data_size && end[-1]))
 		return -E2BIG;
 	ret = channel_slot(init, op->slot, &stdin_fd);
 	if (ret < 0)

@@ -17,6 +17,7 @@ struct init {
 	const char *data;
 	uint32_t current; /* index of the op that runs */
 	uint64_t *clock;  /* start and end of every op */
+	uint32_t euid;    /* of the runtime */
 
 	/* The channel to the runtime; -1 once nobody is there. */
 	int channel;
@@ -25,7 +26,7 @@ struct init {
 	uint32_t slot_count;
 
 	/* Opened while the host's files are in reach, and closed before the program runs. */
-	int proc_fd; /* the host's procfs: labels, sysctl, /proc/self */
+	int proc_fd; /* procfs: the host's before CLONE, then that of the container's PID namespace, or -1 until it is needed */
 	int null_fd; /* a mount of the host's /dev/null, checked to be char 1:3 */
 	int mask_fd; /* an empty read-only tmpfs that covers masked directories, or -1 */
 	int root_fd; /* the container's root mount */
@@ -57,12 +58,16 @@ int channel_send_fd(int socket_fd, int fd);
 int rootfs_open(const struct init *init, const char *path, uint64_t flags, uint64_t resolve, int *ret_fd);
 int rootfs_make_directory(const struct init *init, const char *path, uint32_t mode, int *ret_fd);
 int rootfs_make_target(const struct init *init, const char *path, int is_directory, uint64_t resolve, int *ret_fd);
-int rootfs_open_parent(const struct init *init, const char *path, int *ret_parent_fd, const char **ret_name);
+int rootfs_open_parent(const struct init *init, const char *path, uint64_t resolve, int *ret_parent_fd,
+		       const char **ret_name);
 int is_on_procfs(int fd);
 
-/* procfs.c: the private handle on the host's procfs. */
+/* procfs.c: a private handle on procfs. */
 int proc_open(struct init *init);
-int proc_write(const struct init *init, const char *path, const char *text, size_t size);
+int proc_write(struct init *init, const char *path, const char *text, size_t size);
+
+/* stdio.c */
+int protect_null(void);
 
 static inline const char *op_path(const struct init *init, const struct ocirt_op *op)
 {

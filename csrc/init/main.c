@@ -16,7 +16,7 @@ static int close_foreign_fds(struct init *init, uint32_t preserve_fds)
 	uint32_t channel = (uint32_t)init->channel;
 	int ret;
 
-	if (channel < first)
+	if (preserve_fds > channel - 3)
 		return -EBADF;
 	if (channel > first) {
 		ret = (int)sys_close_range(first, channel - 1, 0);
@@ -39,6 +39,7 @@ static int map_plan(struct init *init, int plan_fd)
 {
 	struct stat st;
 	long address;
+	uint64_t size;
 	const struct ocirt_plan *plan;
 	int ret = (int)sys_fstat(plan_fd, &st);
 
@@ -52,7 +53,10 @@ static int map_plan(struct init *init, int plan_fd)
 	plan = (const struct ocirt_plan *)address;
 	if (plan->magic != OCIRT_MAGIC || plan->version != OCIRT_VERSION)
 		return -EBADMSG;
-	if (sizeof *plan + (uint64_t)plan->op_count * sizeof(struct ocirt_op) + plan->data_size != (uint64_t)st.st_size)
+	/* Subtracted, not added: a sum that wraps around would pass (CVE-2021-43784). */
+	size = (uint64_t)st.st_size - sizeof *plan;
+	if (plan->op_count > size / sizeof(struct ocirt_op) ||
+	    plan->data_size != size - plan->op_count * sizeof(struct ocirt_op))
 		return -EBADMSG;
 	init->plan = plan;
 	init->ops = (const struct ocirt_op *)(plan + 1);
@@ -69,13 +73,21 @@ static int map_plan(struct init *init, int plan_fd)
 static int map_clock(struct init *init)
 {
 	cleanup_close int fd = -1;
+	uint64_t size = init->plan->op_count * 2ULL * sizeof(uint64_t);
+	struct stat st;
 	long address;
 	int ret;
 
 	ret = channel_slot(init, 0, &fd);
 	if (ret < 0)
 		return ret;
-	address = SYS(__NR_mmap, 0, init->plan->op_count * 16, 3 /* PROT_READ | PROT_WRITE */, 1 /* MAP_SHARED */, fd, 0);
+	ret = (int)sys_fstat(fd, &st);
+	if (ret < 0)
+		return ret;
+	/* A store beyond the end would be a SIGBUS. */
+	if ((uint64_t)st.st_size < size)
+		return -EBADMSG;
+	address = SYS(__NR_mmap, 0, size, 3 /* PROT_READ | PROT_WRITE */, 1 /* MAP_SHARED */, fd, 0);
 	if (address < 0 && address > -4096)
 		return (int)address;
 	init->clock = (uint64_t *)address;
@@ -99,7 +111,8 @@ static int start(struct init *init)
 	ret = map_clock(init);
 	if (ret < 0)
 		return ret;
-	return proc_open(init);
+	ret = proc_open(init);
+	return ret < 0 ? ret : protect_null();
 }
 
 static int parse_number(const char *text)
@@ -124,6 +137,7 @@ __attribute__((noreturn, used)) void init_main(const long *stack)
 	int ret;
 
 	init.proc_fd = init.null_fd = init.mask_fd = init.root_fd = -1;
+	init.euid = (uint32_t)SYS(__NR_geteuid);
 	init.channel = argc == 2 ? parse_number(argv[1]) : -1;
 	if (init.channel < 3) {
 		static const char usage[] = "ocirt-init is started by ocirt, with the number of its channel\n";

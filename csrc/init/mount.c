@@ -93,28 +93,43 @@ static int has_long_value(const char *options, const char *end)
 	return 0;
 }
 
+/* What mount(2) calls the attributes of a mount; those that are missing have the same value. */
+static unsigned long to_mount_flags(uint64_t attributes)
+{
+	unsigned long flags = attributes & (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+
+	if ((attributes & MOUNT_ATTR__ATIME) == MOUNT_ATTR_NOATIME)
+		flags |= MS_NOATIME;
+	if ((attributes & MOUNT_ATTR__ATIME) == MOUNT_ATTR_STRICTATIME)
+		flags |= MS_STRICTATIME;
+	if (attributes & MOUNT_ATTR_NODIRATIME)
+		flags |= MS_NODIRATIME;
+	if (attributes & MOUNT_ATTR_NOSYMFOLLOW)
+		flags |= MS_NOSYMFOLLOW;
+	return flags;
+}
+
 /* mount(2) for the options that fsconfig(2) is too narrow for, such as the lower directories of an overlay. The target is still
- * the descriptor: /proc here is the host's. */
-static int mount_with_long_options(struct init *init, const struct ocirt_op *op, int *target_fd)
+ * the descriptor: /proc here is the host's. The attributes come with the mount, which cannot be found again without a path. */
+static int mount_with_long_options(struct init *init, const struct ocirt_op *op, int target_fd)
 {
 	const char *source = op_data(init, op), *option = source + strlen(source) + 1, *end = source + op->data_size;
 	char target[] = "/proc/self/fd/0000000000", options[PATH_SIZE];
-	struct mount_attr attr = { .attr_set = op->a };
+	cleanup_close int proc_fd = (int)sys_openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	char *from = target + 14, *to = target + 14;
 	size_t used = 0, size;
-	int ret, fd = *target_fd;
 
-	if (is_on_procfs(init->proc_fd) != 1 || !init->proc_fd)
+	if (proc_fd < 0)
+		return proc_fd;
+	if (is_on_procfs(proc_fd) != 1)
 		return -ENODEV;
-	for (int i = 0; i < 10; i++, fd /= 10)
-		target[sizeof target - 2 - (size_t)i] = (char)('0' + fd % 10);
-	{
-		/* The link is a plain number: leading zeros go. */
-		char *from = target + 14, *to = target + 14;
-		while (*from == '0' && from[1])
-			from++;
-		while ((*to++ = *from++))
-			;
-	}
+	for (int i = 0; i < 10; i++, target_fd /= 10)
+		target[sizeof target - 2 - (size_t)i] = (char)('0' + target_fd % 10);
+	/* The link is a plain number: leading zeros go. */
+	while (*from == '0' && from[1])
+		from++;
+	while ((*to++ = *from++))
+		;
 	for (; option < end; option += size + 1) {
 		size = strlen(option);
 		if (used + size + 2 > sizeof options)
@@ -125,14 +140,7 @@ static int mount_with_long_options(struct init *init, const struct ocirt_op *op,
 		used += size;
 	}
 	options[used] = '\0';
-	ret = (int)sys_mount(source, target, op_text(init, op), 0, options);
-	if (ret < 0)
-		return ret;
-	(void)sys_close(take_fd(target_fd));
-	ret = rootfs_open(init, op_path(init, op), O_PATH, 0, target_fd);
-	if (ret < 0)
-		return ret;
-	return (int)sys_mount_setattr(*target_fd, 0, &attr);
+	return (int)sys_mount(source, target, op_text(init, op), to_mount_flags(op->a), options);
 }
 
 int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propagation)
@@ -193,7 +201,7 @@ int op_mount(struct init *init, const struct ocirt_op *op)
 	if (ret < 0)
 		return ret;
 	if (has_long_value(op_data(init, op), op_data(init, op) + op->data_size))
-		return mount_with_long_options(init, op, &target_fd);
+		return mount_with_long_options(init, op, target_fd);
 	ret = make_filesystem(init, op, target_fd, inherit_mode, &mount_fd);
 	if (ret < 0)
 		return ret;
@@ -305,6 +313,10 @@ static int mask_file(struct init *init, int target_fd)
 	tree_fd = (int)sys_open_tree(init->null_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 	if (tree_fd < 0)
 		return tree_fd;
+	/* A device can be written through a read-only mount, but its inode, which is the host's, cannot be changed. */
+	ret = set_attributes(tree_fd, 0, MOUNT_ATTR_RDONLY, 0);
+	if (ret < 0)
+		return ret;
 	return mount_attach(init, tree_fd, target_fd, 0);
 }
 

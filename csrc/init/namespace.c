@@ -73,6 +73,10 @@ int op_clone(struct init *init, const struct ocirt_op *op)
 	ret = conceal();
 	if (ret < 0)
 		return ret;
+	/* Who may trace in the PID namespace (CAP_SYS_PTRACE) can use every descriptor of the new process at once; through the
+	 * host's procfs it would reach the host's root. */
+	if (init->proc_fd >= 0)
+		(void)sys_close(take_fd(&init->proc_fd));
 	pid = SYS(__NR_clone3, &args, sizeof args);
 	if (pid < 0)
 		return (int)pid;

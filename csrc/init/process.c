@@ -10,8 +10,9 @@
 
 int op_sync(struct init *init, const struct ocirt_op *op)
 {
-	/* An unprivileged runtime can write the id maps of a dumpable process only; nobody else is in the namespace yet. */
-	int dumpable = op->a == OCIRT_SYNC_ID_MAPS;
+	/* An unprivileged runtime can write the id maps of a dumpable process only. Root needs no such thing, and in a PID
+	 * namespace that others are in as well the process could be traced meanwhile. */
+	int dumpable = op->a == OCIRT_SYNC_ID_MAPS && init->euid != 0;
 	int ret;
 
 	if (dumpable)
@@ -42,15 +43,10 @@ static void drop(int *fd)
 		(void)sys_close(take_fd(fd));
 }
 
-/* A created container may wait for days: it keeps no way to the host but what the ops that remain need. */
+/* A created container may wait for days: it keeps no way to the host. */
 static void drop_handles(struct init *init)
 {
-	int needs_proc = 0;
-
-	for (uint32_t i = init->current; i < init->plan->op_count; i++)
-		needs_proc |= init->ops[i].code == OCIRT_LSM_LABEL;
-	if (!needs_proc)
-		drop(&init->proc_fd);
+	drop(&init->proc_fd);
 	drop(&init->null_fd);
 	drop(&init->mask_fd);
 	drop(&init->root_fd);
@@ -295,7 +291,7 @@ int op_close_fds(struct init *init, const struct ocirt_op *op)
 	uint32_t channel = (uint32_t)init->channel;
 	int ret;
 
-	if (init->channel < 0 || channel < first)
+	if (init->channel < 0 || op->a > channel - 3)
 		return -EBADF;
 	if (channel > first) {
 		ret = (int)sys_close_range(first, channel - 1, 0);

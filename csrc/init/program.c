@@ -230,7 +230,7 @@ static int fill_vector(const struct init *init, const struct ocirt_op *op, const
 	const char *string = op_data(init, op), *end = string + op->data_size;
 	uint64_t position = 0;
 
-	if (op->a + op->b + 3 > ENVIRONMENT_LIMIT)
+	if (op->a > ENVIRONMENT_LIMIT || op->b > ENVIRONMENT_LIMIT || op->a + op->b + 3 > ENVIRONMENT_LIMIT)
 		return -E2BIG;
 	if (!op->data_size || end[-1])
 		return -EBADMSG;

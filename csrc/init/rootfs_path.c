@@ -184,7 +184,8 @@ int rootfs_make_target(const struct init *init, const char *path, int is_directo
 }
 
 /* Opens the directory that holds path's last component, made where it is missing, and gives that component's name. */
-int rootfs_open_parent(const struct init *init, const char *path, int *ret_parent_fd, const char **ret_name)
+int rootfs_open_parent(const struct init *init, const char *path, uint64_t resolve, int *ret_parent_fd,
+		       const char **ret_name)
 {
 	char directory[PATH_SIZE];
 	size_t size = strlen(path);
@@ -198,5 +199,5 @@ int rootfs_open_parent(const struct init *init, const char *path, int *ret_paren
 		return -ENAMETOOLONG;
 	memcpy(directory, path, size);
 	directory[size] = '\0';
-	return rootfs_make_directory(init, size ? directory : "/", DIRECTORY_MODE, ret_parent_fd);
+	return make(init, size ? directory : "/", DIRECTORY_MODE, 1, resolve, ret_parent_fd);
 }

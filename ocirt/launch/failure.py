@@ -45,7 +45,10 @@ def to_error(report: Report, ops: list[Op], hook_output: bytes = b"") -> OcirtEr
     elif report.detail == lib.OCIRT_DETAIL_NOT_PROCFS:
         hint = "/proc of the host is not a procfs"
     elif report.error in (errnos.ELOOP, errnos.ENOTDIR) and "NO_SYMLINKS" in op.flags:
-        step += f": filesystem {str(op.text or 'bind')!r} must be mounted on ordinary directory"
+        if op.kind in ("DEVICE", "SYMLINK"):
+            hint = f"{op.path.rpartition('/')[0]} must be a directory, and no link may lead to it"
+        else:
+            step += f": filesystem {str(op.text or 'bind')!r} must be mounted on ordinary directory"
     return StepError(
         step,
         report.error,
@@ -66,7 +69,7 @@ def _hint(report: Report, op: Op) -> str | None:
         return "the limit of namespaces is reached (/proc/sys/user/max_*_namespaces)"
     if op.kind == "CLONE" and report.error == errnos.EPERM:
         return "creating these namespaces needs root, or a user namespace (kernel.unprivileged_userns_clone)"
-    if op.kind == "CONSOLE" and report.error == errnos.ENOENT:
+    if op.kind == "CONSOLE" and report.error in (errnos.ENOENT, errnos.ENODEV):
         return "a terminal needs a devpts mounted at /dev/pts"
     if report.error == errnos.EMFILE:
         return "the limit of open files (RLIMIT_NOFILE) is too low"

@@ -57,10 +57,12 @@ def ops(c: Compilation) -> list[Op]:
             for path, major, minor in DEFAULT_DEVICES
             if path not in taken
         ]
-        result += [Op("SYMLINK", f"link {path} to {target}", path=path, text=target) for path, target in LINKS]
-        result.append(
-            Op("SYMLINK", "link /dev/ptmx to pts/ptmx", path="/dev/ptmx", text="pts/ptmx", flags=("REPLACE",))
-        )
+        result += [
+            Op("SYMLINK", f"link {path} to {target}", path=path, text=target, flags=("NO_SYMLINKS",))
+            for path, target in LINKS
+        ]
+        flags = ("NO_SYMLINKS", "REPLACE")
+        result.append(Op("SYMLINK", "link /dev/ptmx to pts/ptmx", path="/dev/ptmx", text="pts/ptmx", flags=flags))
     for index, device in enumerate(own):
         # The container's own, below /dev/pts; the host's would open terminals of the host.
         if clean(device["path"]) == "/dev/ptmx":
@@ -77,8 +79,11 @@ def _own(c: Compilation, device: Any, pointer: str) -> Op:
 
 
 def _node(c: Compilation, path: str, mode: int, number: int, uid: int, gid: int, pointer: str) -> Op:
+    # An image whose /dev is a link would have its nodes made in a volume, which is the host's.
+    flags = ("NO_SYMLINKS",) if path.startswith("/dev/") else ()
     if c.has_namespace("user") or not c.host.privileged:
         # mknod(2) of devices is refused in a user namespace: the host's node is bound instead.
         text, sources = c.host_tree(path, recursive=False)
-        return Op("BIND", f"bind device {path}", pointer, path=path, text=text, c=1, sources=sources)
-    return Op("DEVICE", f"make device {path}", pointer, path=path, mode=mode, a=number, b=uid, c=gid)
+        return Op("BIND", f"bind device {path}", pointer, path=path, text=text, flags=flags, c=1, sources=sources)
+    step = f"make device {path}"
+    return Op("DEVICE", step, pointer, path=path, mode=mode, flags=flags, a=number, b=uid, c=gid)
