@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ocirt.launch.walk import Walk
     from ocirt.plan import Plan
 
+    # Inside of class Container "list" is its method.
+    Pids = list[int]
+
 __all__ = ["Container", "Options", "Process"]
 
 _SIGKILL = 9
@@ -238,7 +241,7 @@ class Container:
         """The container's own process, from which exec's options make another."""
         return dict(self.config()["process"])
 
-    def pids(self) -> list[int]:
+    def pids(self) -> Pids:
         """Host process ids of everything in the container's cgroup; of the init alone where it has no cgroup."""
         cgroup = self.cgroup()
         if cgroup.directories:

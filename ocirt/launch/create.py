@@ -51,10 +51,13 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
         layout, linux.get("cgroupsPath"), id, manager=options.cgroup_manager, rootless=host.is_rootless()
     )
     compilation = Compilation(config, host.facts(cgroup), id=id, bundle=bundle.path, rootfs=_rootfs(bundle))
-    if linux.get("resources") and cgroup.directories:
+    if cgroup.directories:
         from ocirt.cgroup import resources
 
-        compilation.settings = resources.compile(linux["resources"], layout)
+        # Also for a configuration that asks for nothing: what is not allowed by a rule, of devices, is denied.
+        wanted = linux.get("resources") or {}
+        compilation.settings = resources.compile(wanted, layout)
+        compilation.device_program = resources.device_program(wanted.get("devices") or (), layout)
     compilation.no_pivot = options.no_pivot
     compilation.no_new_keyring = options.no_new_keyring
     compilation.preserve_fds = options.all_preserved_fds()
@@ -239,7 +242,8 @@ def _words(op: Op) -> dict[str, Any]:
     if op.path:
         words["path"] = op.path
     if op.kind == "HOOK":
-        kind, index, hook = op.value  # type: ignore[misc]
+        value: Any = op.value
+        kind, index, hook = value
         words["hook"] = [kind, index, {"path": hook["path"], "timeout": hook.get("timeout")}]
     elif op.kind == "EXECVE":
         words["name"] = op.data.partition(b"\0")[0].decode("utf-8", "surrogateescape")

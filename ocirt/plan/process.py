@@ -76,8 +76,9 @@ def session(c: Compilation) -> list[Op]:
 
 
 def _size(c: Compilation) -> int:
+    """Rows and columns as CONSOLE takes them, 0 for a terminal that keeps its size."""
     size = _process(c).get("consoleSize") or {}
-    return size.get("height", 0) << 16 | size.get("width", 0)
+    return int(size.get("height", 0)) << 16 | int(size.get("width", 0))
 
 
 def console(c: Compilation) -> list[Op]:

@@ -101,6 +101,11 @@ def in_user_namespace(config: Any) -> None:
     config["linux"]["uidMappings"] = config["linux"]["gidMappings"] = MAPPINGS
 
 
+def devices_in_user_namespace(config: Any) -> None:
+    in_user_namespace(config)
+    own_devices(config)
+
+
 def bare(config: Any) -> None:
     """Nothing but a program, a root filesystem and the namespaces: what is left shows what every plan has."""
     process = config["process"]
@@ -307,7 +312,7 @@ CASES = (
     Case("shared-root", shared_root),
     Case("private-root", private_root),
     Case("devices", own_devices),
-    Case("devices-in-user-namespace", lambda config: (in_user_namespace(config), own_devices(config))[0]),
+    Case("devices-in-user-namespace", devices_in_user_namespace),
     Case("devices-bound", bound_dev),
     Case("hooks", every_hook),
     Case("process", every_process_property, facts={"apparmor": True, "selinux": True}),
