@@ -4,7 +4,7 @@
 markers, and a test whose needs the machine does not meet is skipped with the reason; the end of the run counts them::
 
     needs_root            the host's root, not that of a user namespace
-    needs_userns          user namespaces
+    needs_userns          user namespaces           needs_capability("SYS_RESOURCE")   root may lack some in a sandbox
     needs_cgroup1         a v1 hierarchy            needs_controller("pids")   that controller, in whichever version
     needs_cgroup2         cgroup v2 and no v1
     needs_kernel("6.3")   that kernel or a later one
@@ -26,7 +26,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from host_view import Leftovers, become_subreaper, cgroup_mounts, enter_own_mount_namespace
+from host_view import CAPABILITY_NUMBERS, Leftovers, become_subreaper, cgroup_mounts, enter_own_mount_namespace
 from support import Bundle, Runtime
 
 _INIT_SOURCES = Path(__file__).parent / "container_init"
@@ -41,6 +41,13 @@ def _root() -> str | None:
     if Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]:
         return "needs the root of the host, not that of a user namespace"
     return None
+
+
+def _capability(name: str) -> str | None:
+    number = CAPABILITY_NUMBERS[f"CAP_{name}"]
+    status = Path("/proc/self/status").read_text()
+    (effective,) = (line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return None if int(effective, 16) >> number & 1 else f"needs CAP_{name}"
 
 
 @cache
@@ -85,6 +92,7 @@ def _filesystem(name: str) -> str | None:
 #: Marker -> what it means, and what is missing (None: nothing) for the marker's arguments.
 NEEDS: dict[str, tuple[str, Callable[..., str | None]]] = {
     "needs_root": ("the host's root", _root),
+    "needs_capability(name)": ("that the tests themselves have a capability", _capability),
     "needs_userns": ("user namespaces", _userns),
     "needs_cgroup1": ("a cgroup v1 hierarchy", _cgroup1),
     "needs_cgroup2": ("cgroup v2 alone", _cgroup2),

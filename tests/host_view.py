@@ -17,6 +17,18 @@ from pathlib import Path
 #: Seconds that anything may take here. Emulated machines set OCIRT_TEST_PATIENCE to 10 or so.
 PATIENCE = 20 * float(os.environ.get("OCIRT_TEST_PATIENCE", "1"))
 
+#: capabilities(7), those that tests speak of.
+CAPABILITY_NUMBERS = {
+    "CAP_CHOWN": 0,
+    "CAP_KILL": 5,
+    "CAP_NET_ADMIN": 12,
+    "CAP_NET_RAW": 13,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_SYS_NICE": 23,
+    "CAP_SYS_RESOURCE": 24,
+    "CAP_MKNOD": 27,
+}
+
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
 

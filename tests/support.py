@@ -23,7 +23,8 @@ A test takes the fixtures ``runtime`` and ``bundle`` of conftest.py and reads li
 The program in the container is tests/container_init, ``/init`` in the bundle's root filesystem: see its main.c.
 Every test has a state directory of its own, ``runtime.root``, and ids that begin with ``runtime.token``; containers
 that ``create``, ``start`` and ``run_detached`` have made are deleted by force when the test is over. After that nothing
-may be left: no mount, no cgroup, no process, no state, no open descriptor, and /dev/null is as it was. ``host_view.Leftovers`` checks that.
+may be left: no mount, no cgroup, no process, no state, no open descriptor, and /dev/null is as it was
+(``host_view.Leftovers``).
 
 What the host looks like, and how to wait for what happens there, is in host_view.py.
 """
@@ -250,6 +251,8 @@ class Runtime:
         self.user = user
         #: Words in front of the command's name, behind --root.
         self.global_words: list[str] = []
+        #: A command in front of the command, as of setpriv(1).
+        self.wrapper: list[str] = []
         self._count = 0
         self._fds: list[int] = []
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -260,7 +263,7 @@ class Runtime:
         return f"{self.token}-{self._count}"
 
     def command(self, *words: str) -> list[str]:
-        return [str(OCIRT), "--root", str(self.root), *self.global_words, *words]
+        return [*self.wrapper, str(OCIRT), "--root", str(self.root), *self.global_words, *words]
 
     def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         """Starts the command and returns; standard input is /dev/null unless *options* say otherwise."""
