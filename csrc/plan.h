@@ -97,6 +97,7 @@ enum ocirt_op_flag {
 	OCIRT_BIND_CONSOLE = 32,  /* CONSOLE: bind the pty to /dev/console */
 	OCIRT_RETRY = 64,         /* CHDIR: a second try, as the container's user */
 	OCIRT_KEEP_GROUPS = 128,  /* USER: setgroups(2) is denied here and nothing is asked of it */
+	OCIRT_WITH_HOME = 1024,   /* HOOK: HOME is set as for the program */
 	OCIRT_COPY_UP = 512,      /* MOUNT: what the target holds is copied into the new filesystem */
 	OCIRT_OPTIONAL = 256,     /* a kernel or a policy without it is tolerated */
 };

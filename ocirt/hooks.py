@@ -80,8 +80,17 @@ def run(kind: str, index: int, hook: Mapping[str, Any], state: str) -> None:
     if status is None:
         raise HookError(kind, index, path, f"timed out after {hook['timeout']} s", stderr=said)
     if status:
-        reason = f"exit status {status}" if status > 0 else f"signal: {-status}"
-        raise HookError(kind, index, path, reason, status=status, stderr=said)
+        raise HookError(kind, index, path, exit_reason(status), status=status, stderr=said)
+
+
+def exit_reason(code: int) -> str:
+    """Words for an exit status, or for the signal that a negative one stands for, as runc has them."""
+    if code >= 0:
+        return f"exit status {code}"
+    from _signal import strsignal
+
+    words = strsignal(-code) or str(-code)
+    return f"signal: {words[:1].lower()}{words[1:]}"
 
 
 def _resettable() -> list[int]:

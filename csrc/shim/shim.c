@@ -191,9 +191,12 @@ int ocirt_receive(int channel_fd, int timeout_ms, struct ocirt_report *ret_repor
 		if (ret == 0)
 			return -ETIMEDOUT;
 	}
-	size = recv(channel_fd, ret_report, sizeof *ret_report, 0);
+	/* An init that ends with commands unread leaves ECONNRESET once, in front of its last words. */
+	do
+		size = recv(channel_fd, ret_report, sizeof *ret_report, 0);
+	while (size < 0 && errno == ECONNRESET);
 	if (size < 0)
-		return errno == ECONNRESET ? 0 : -errno;
+		return -errno;
 	if (size == 0)
 		return 0;
 	if (size != sizeof *ret_report)

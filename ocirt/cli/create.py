@@ -60,7 +60,7 @@ def container_options(call: Call, *, console_fd: int | None = None, attached: bo
         pidfd_socket=words.text("pidfd-socket"),
         pid_file=absolute(words.text("pid-file")),
         attached=attached,
-        warn=call.log.warning,
+        warn=call.log.warning if attached else call.log.aside,
         trace=call.log.trace if call.log.debug else None,
     )
 

@@ -66,9 +66,10 @@ def process_document(process: Document, words: Words) -> Document:
 
 
 def _with_capabilities(sets: Document, names: list[str]) -> Document:
-    # Not the inheritable set, and so not the ambient one: from there a capability would come back through the file
-    # capabilities of a program (CVE-2022-29162).
-    added = {key: [*_strings(sets, key), *names] for key in ("bounding", "effective", "permitted")}
+    # Not the inheritable set: from there a capability would come back through the file capabilities of a program
+    # (CVE-2022-29162). Where the configuration has such a set of its own, what is in it becomes ambient, as with runc.
+    keys = ("bounding", "effective", "permitted") + (("ambient",) if _strings(sets, "inheritable") else ())
+    added = {key: [*_strings(sets, key), *names] for key in keys}
     return {**sets, **added}
 
 
@@ -147,7 +148,7 @@ def _options(call: Call, *, console_fd: int | None) -> Options:
         pid_file=absolute(words.text("pid-file")),
         sub_cgroups=sub_cgroups(words.texts("cgroup")),
         ignore_paused=words.flag("ignore-paused"),
-        warn=call.log.warning,
+        warn=call.log.aside if words.flag("detach") else call.log.warning,
         trace=call.log.trace if call.log.debug else None,
     )
 

@@ -129,6 +129,14 @@ class Log:
         """
         self._log("warning", message)
 
+    def aside(self, message: str) -> None:
+        """A `warning` of a command whose standard error is the container's from then on: in the log, or on a terminal.
+
+        An engine without a log file would show it as the container's own output.
+        """
+        if self.path is not None or os.isatty(2):
+            self.warning(message)
+
     def trace(self, message: str) -> None:
         """Log one step of the work if ``--debug`` was given."""
         if self.debug:

@@ -410,8 +410,7 @@ def process_warnings(process: dict[str, Any]) -> list[str]:
     unknown = sorted({word for words in sets.values() for word in words if word not in CAPABILITIES})
     if unknown:
         sentences.append(f"ignoring unknown capabilities: {', '.join(unknown)}")
-    # Without an inheritable set none can be ambient; engines list them all the same (buildah), and mean nothing by it.
-    for word in sets["ambient"] if sets["inheritable"] else ():
+    for word in sets["ambient"]:
         if word in CAPABILITIES and not (word in sets["permitted"] and word in sets["inheritable"]):
             sentences.append(f"can't raise ambient capability {word}: it is not both permitted and inheritable")
     return sentences

@@ -6,6 +6,7 @@ import errno as errnos
 
 from ocirt._shim import lib
 from ocirt.errors import HookError, InternalError, OcirtError, ProgramError, StepError, errno_text
+from ocirt.hooks import exit_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _hook_error(report: Report, op: Op, output: bytes) -> HookError:
     if report.detail & lib.OCIRT_DETAIL_STATUS:
         status = report.detail & 0xFFFF
         code = -(status & 0x7F) if status & 0x7F else status >> 8
-        reason = f"signal: {-code}" if code < 0 else f"exit status {code}"
+        reason = exit_reason(code)
         return HookError(kind, index, op.path, reason, status=code, stderr=tail)
     return HookError(kind, index, op.path, errno_text(report.error), stderr=tail)
 

@@ -55,13 +55,14 @@ CREATE: tuple[Topic, ...] = (
     process.lookup,
     process.wait_start,
     # start
-    hooks.start_container,
     process.scheduling,
     process.rlimits,
     process.ownership,
     process.labels,
     process.close,
     process.credentials,
+    # Their programs are the image's, so they get what the image's program gets, and no more.
+    hooks.start_container,
     process.execute,
 )
 

@@ -42,7 +42,8 @@ def _in_container(c: Compilation, kind: str, default_env: list[str]) -> list[Op]
     for index, hook in enumerate((c.config.get("hooks") or {}).get(kind) or ()):
         # "args (array of strings, OPTIONAL) with the same semantics as IEEE Std 1003.1-2008 execv's argv."
         args = hook.get("args") or [hook["path"]]
-        env = hook.get("env") or default_env
+        own = hook.get("env")
+        env = own or default_env
         ops.append(
             Op(
                 "HOOK",
@@ -53,6 +54,7 @@ def _in_container(c: Compilation, kind: str, default_env: list[str]) -> list[Op]
                 a=len(args),
                 b=len(env),
                 c=hook.get("timeout") or 0,
+                flags=("WITH_HOME",) if default_env and not own else (),
                 sources=(Source("hook-input", kind), Source("hook-output", kind, index=index)),
                 value=(kind, index, hook),
             )
