@@ -15,9 +15,10 @@ from ocirt.json_text import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from ocirt.cgroup import Cgroup
     from ocirt.cgroup.layout import Layout
     from ocirt.cgroup.resources import Setting
     from ocirt.container import Container
@@ -119,13 +120,45 @@ def update(container: Container, changes: Mapping[str, Any]) -> None:
         if changes.get("memory", {}).get("kernel"):
             container.warn("Kernel memory settings are ignored and will be removed")
 
-        def save() -> None:
-            linux["resources"] = merged
-            entry.write("config.json", dumps(config))
+        layout = detect()
+        settings = wanted_settings(current, merged, changes, layout)
+        cgroup = container.cgroup()
+        rules, new_rules = current.get("devices") or (), merged.get("devices") or ()
+        program = b""
+        if "devices" in changes:
+            settings = resources.device_changes(rules, new_rules, layout) + settings
+            program = resources.device_program(new_rules, layout)
 
-        container.cgroup().apply(wanted_settings(current, merged, changes, detect()), then=save)
+        def finish() -> None:
+            if program:
+                cgroup.set_devices(program)
+            try:
+                linux["resources"] = merged
+                entry.write("config.json", dumps(config))
+            except BaseException:
+                if program:
+                    cgroup.set_devices(resources.device_program(rules, layout))
+                raise
+
+        _apply(cgroup, settings, finish)
     finally:
         entry.close()
+
+
+def _apply(cgroup: Cgroup, settings: Sequence[Setting], finish: Callable[[], None]) -> None:
+    """Write *settings* and call *finish*, or leave all as it was.
+
+    v1 can change the default of device rules in no way but to forget the exceptions, which have to be made again: no
+    process may run meanwhile.
+    """
+    hold = any(setting.controller == "devices" and setting.value == "a" for setting in settings) and not cgroup.frozen
+    if hold:
+        cgroup.freeze()
+    try:
+        cgroup.apply(settings, then=finish)
+    finally:
+        if hold:
+            cgroup.thaw()
 
 
 def wanted_settings(

@@ -36,7 +36,10 @@ def declarations(header: str) -> str:
 
 ffibuilder = FFI()
 ffibuilder.cdef(
-    declarations("../plan.h") + declarations("shim.h") + "".join(f"#define {name} ...\n" for name in CONSTANTS)
+    declarations("../plan.h")
+    + declarations("shim.h")
+    + declarations("bpf.h")
+    + "".join(f"#define {name} ...\n" for name in CONSTANTS)
 )
 ffibuilder.set_source(
     "ocirt._shim",
@@ -51,10 +54,11 @@ ffibuilder.set_source(
     #define AT_RECURSIVE 0x8000
     #endif
     #include "shim.h"
+    #include "bpf.h"
     """,
-    sources=[os.path.join(SOURCE, "shim.c")],
+    sources=[os.path.join(SOURCE, name) for name in ("shim.c", "bpf.c")],
     include_dirs=[SOURCE],
-    depends=[os.path.join(SOURCE, name) for name in ("shim.h", "../plan.h")],
+    depends=[os.path.join(SOURCE, name) for name in ("shim.h", "bpf.h", "../plan.h")],
     define_macros=[("_GNU_SOURCE", None)],
     extra_compile_args=["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-function"],
 )

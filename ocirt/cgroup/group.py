@@ -182,6 +182,16 @@ class Cgroup:
             self._refuse_skipped(settings)
         write_settings(settings, self.directories, then)
 
+    def set_devices(self, program: bytes) -> None:
+        """Let *program*, of `ocirt.cgroup.device_program`, decide about devices, in place of an earlier one. StepError.
+
+        Rootless nothing happens: it needs privileges of the host, without which no device node can be made either.
+        """
+        if self._v2 is not None and not self.rootless:
+            from ocirt.cgroup import device_filter
+
+            device_filter.attach(self._v2.path, program)
+
     def delegate(self, uid: int) -> None:
         """Give the v2 cgroup to the host's *uid*, so that the container can divide it. StepError.
 

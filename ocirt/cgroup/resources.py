@@ -9,7 +9,7 @@ On v2 the spec's v1 values are converted; "if the conversion is not possible the
 
 from __future__ import annotations
 
-from ocirt.cgroup.device_rules import device_writes
+from ocirt.cgroup.device_rules import Policy, device_transition, device_writes
 from ocirt.errors import ConfigError, UnsupportedError
 
 TYPE_CHECKING = False
@@ -34,11 +34,12 @@ class Setting:
     """One write: ``value`` to ``file`` of the container's cgroup in the hierarchy of ``controller``.
 
     ``pointer`` is who asked. When the file is missing, ``fallback`` is written instead, if there is one; else it is an
-    error, unless ``optional``. ``reset`` is what undoes the write where the file has a line per device. ``usage`` is
-    (what, bytes): the write is refused when memory.current is not below.
+    error, unless ``optional``. ``reset`` is what undoes the write where the file has a line per device, ``undo`` are
+    the (file, value) that do where it cannot be read. ``usage`` is (what, bytes): the write is refused when
+    memory.current is not below.
     """
 
-    __slots__ = ("controller", "fallback", "file", "optional", "pointer", "reset", "usage", "value")
+    __slots__ = ("controller", "fallback", "file", "optional", "pointer", "reset", "undo", "usage", "value")
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Setting:
         optional: bool = False,
         fallback: Setting | None = None,
         reset: str | None = None,
+        undo: tuple[tuple[str, str], ...] = (),
         usage: tuple[str, int] | None = None,
     ) -> None:
         self.controller = controller
@@ -59,6 +61,7 @@ class Setting:
         self.optional = optional
         self.fallback = fallback
         self.reset = reset
+        self.undo = undo
         self.usage = usage
 
     def __repr__(self) -> str:
@@ -68,8 +71,8 @@ class Setting:
 def compile(resources: Mapping[str, Any], layout: Layout, *, devices: bool = True) -> list[Setting]:
     """*resources* as settings for a host of *layout*, in the order in which the kernel takes them.
 
-    *devices* is false for an update, which leaves the device rules as they are. Without any rule, v1 still gets the
-    default ones. On v2, device rules are a program, see device_program: there is no setting for them.
+    *devices* is false for an update, see `device_changes`. Without any rule, v1 still gets the default ones. On v2,
+    device rules are a program: there is no setting for them, see `device_program`.
 
     ConfigError for values that contradict each other, UnsupportedError for what this host has no controller for.
     """
@@ -89,6 +92,35 @@ def compile(resources: Mapping[str, Any], layout: Layout, *, devices: bool = Tru
         asked = resources.get(name)
         if asked:
             settings += compile_one(asked, layout)
+    return settings
+
+
+def device_program(rules: Sequence[Mapping[str, Any]], layout: Layout) -> bytes:
+    """The program that decides about devices by *rules*; b"" where the v1 controller does, or nothing can.
+
+    ConfigError for a rule that is none.
+    """
+    if layout.version_of("devices") == 1 or layout.v2_mount is None:
+        return b""
+    from ocirt.cgroup.device_program import assemble
+
+    return assemble(Policy(rules, holes=True))
+
+
+def device_changes(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], layout: Layout) -> list[Setting]:
+    """What takes a container from the device rules *old* to *new* on v1, one write after the other, and back again.
+
+    ConfigError, UnsupportedError.
+    """
+    if layout.version_of("devices") != 1:
+        return []
+    before, after = Policy(old), Policy(new)
+    writes = device_transition(before, after)
+    undo = tuple([(file, value) for file, value, _ in device_transition(after, before)])
+    settings = [Setting("devices", file, value, pointer) for file, value, pointer in writes]
+    if settings:
+        # Whichever of the writes fails, this sets the old policy: to allow or deny again what is, changes nothing.
+        settings[0].undo = undo
     return settings
 
 
@@ -137,7 +169,7 @@ def _devices(rules: Sequence[Mapping[str, Any]], layout: Layout) -> list[Setting
                 "device access control", "the cgroup controller devices", pointer=POINTER + "/devices"
             )
         return []
-    return [Setting("devices", file, value, pointer) for file, value, pointer in device_writes(rules)]
+    return [Setting("devices", file, value, pointer) for file, value, pointer in device_writes(Policy(rules))]
 
 
 def _cpu(cpu: Mapping[str, Any], layout: Layout) -> list[Setting]:

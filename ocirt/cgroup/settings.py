@@ -96,6 +96,8 @@ class _Writer:
             return
         if setting.usage is not None:
             _refuse_below_usage(directory, setting)
+        for file, value in reversed(setting.undo):
+            self.before.append((f"{directory.path}/{file}", value))
         if readable:
             self.before.append((self.path, _previous(os.fsdecode(os.pread(self.fd, 16384, 0)), setting)))
         for line in setting.value.split("\n"):
@@ -124,7 +126,8 @@ class _Writer:
     def put_back(self) -> None:
         """Write what was there before, the last first, so that each value fits the others again.
 
-        Device rules have no "before": a rule that was added cannot be told from one that was there.
+        A device rule that was added cannot be told from one that was there: those of an update say how to undo them,
+        those of a new cgroup go with it.
         """
         for path, value in reversed(self.before):
             try:

@@ -103,6 +103,8 @@ class Creator(Doer):
             self.cgroup_made()
         elif op.kind == "limit":
             self.cgroup.apply([value])
+        elif op.kind == "devices":
+            self.cgroup.set_devices(value)
         elif op.kind == "id-map":
             id_maps.write(pid, op, privileged=self.privileged)
         elif op.kind == "hook":

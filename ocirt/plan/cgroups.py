@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ocirt.plan.op import Compilation
 
 _POINTER = "/linux/cgroupsPath"
+_DEVICES_POINTER = "/linux/resources/devices"
 
 
 def _origin(c: Compilation) -> str:
@@ -39,7 +40,18 @@ def join(c: Compilation) -> list[Op]:
 
 
 def limits(c: Compilation) -> list[Op]:
-    return [
+    return devices(c) + [
         host_op("limit", f"write {setting.value!r} to {setting.file}", setting.pointer, value=setting)
         for setting in c.settings
     ]
+
+
+def devices(c: Compilation) -> list[Op]:
+    """On v2 a program decides about devices (Linux 4.15): written down here, attached to the container's cgroup.
+
+    Before hooks and the user's program; the init itself uses no device that a container is not allowed anyway.
+    """
+    if not c.device_program or not c.host.cgroup2:
+        return []
+    step = f"attach a device program ({len(c.device_program) // 8} instructions) to cgroup {c.host.cgroup2[1]}"
+    return [host_op("devices", step, _DEVICES_POINTER, value=c.device_program)]

@@ -160,6 +160,7 @@ class Compilation:
         "console",
         "create_namespaces",
         "detached",
+        "device_program",
         "exec_join_root",
         "filter",
         "host",
@@ -191,6 +192,7 @@ class Compilation:
         self.detached = True
         self.filter = None
         self.settings: list = []  # type: ignore[type-arg]
+        self.device_program = b""
         self.process_pointer = "/process"
         self.exec_join_root = False
         self.warnings: list[str] = []

@@ -363,7 +363,7 @@ def seccomp(c: Compilation) -> list[Op]:
         return [Op("SECCOMP", "load the seccomp filter", "/linux/seccomp")]
     if found.notify:
         raise UnsupportedError("SCMP_ACT_NOTIFY", "a later version of ocirt", pointer="/linux/seccomp")
-    step = f"load the seccomp filter of {len(found.program) // 8} instructions, seccomp filter flags: {found.flags}"
+    step = f"load the seccomp filter of {len(found.program) // 8} instructions"
     return [Op("SECCOMP", step, "/linux/seccomp", data=found.program, a=found.flags)]
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ocirt.cgroup.device_rules import DEFAULT_ALLOWED, device_writes
+from ocirt.cgroup.device_rules import DEFAULT_ALLOWED, Policy, device_transition
+from ocirt.cgroup.device_rules import device_writes as policy_writes
 from ocirt.errors import ConfigError, UnsupportedError
 
 DEFAULTS = [
@@ -23,6 +24,10 @@ DEFAULTS = [
     ("devices.allow", "c 10:200 rwm", ""),
 ]
 DENY_ALL = {"allow": False, "access": "rwm"}
+
+
+def device_writes(rules: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    return policy_writes(Policy(rules))
 
 
 def at(index: int) -> str:
@@ -104,7 +109,7 @@ def test_a_hole_in_a_wildcard_is_refused_as_the_kernel_would_ignore_it() -> None
     with pytest.raises(UnsupportedError) as caught:
         device_writes(rules)
     assert str(caught.value) == (
-        "denying the device c 10:200 r after c 10:* r is not supported here: needs cgroup v2"
+        "denying the device c 10:200 r after c 10:* rw is not supported here: needs cgroup v2"
         " (config.json#/linux/resources/devices/1)"
     )
 
