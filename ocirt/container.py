@@ -57,13 +57,14 @@ class Process:
 class Container:
     """A container, as far as this host knows it. Made by `create` or `load`, never directly."""
 
-    __slots__ = ("_document", "_walk", "id", "root", "warn")
+    __slots__ = ("_document", "_options", "_walk", "id", "root", "warn")
 
     def __init__(self, id: str, root: str, document: dict[str, Any]) -> None:
         self.id = id
         self.root = root
         self.warn: Callable[[str], None] = lambda text: None
         self._document = document
+        self._options = Options()
         self._walk: Walk | None = None
 
     # -- where containers come from ----------------------------------------------------------------------------------
@@ -86,6 +87,7 @@ class Container:
         creation.run()
         container = cls(id, root, creation.document)
         container.warn = options.warn
+        container._options = options
         assert creation.walk is not None
         if options.attached:
             container._walk = creation.walk
@@ -267,6 +269,7 @@ class Container:
             try:
                 walk.commit(and_start=True)
                 walk.run()
+                self._options.trace_walk(walk)
             except BaseException:
                 walk.abort()
                 raise

@@ -144,4 +144,6 @@ class Options:
         if self.trace is not None:
             for op, nanoseconds in walk.durations():
                 origin = f" ({op.origin})" if op.origin else ""
+                if op.kind == "SECCOMP":
+                    self.trace(f"seccomp filter flags: {op.a}")
                 self.trace(f"{op.describe()}{origin}: {nanoseconds / 1000:.0f} us")

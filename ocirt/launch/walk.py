@@ -59,6 +59,7 @@ class Walk:
         "_has_hooks",
         "_position",
         "_stage_pid",
+        "_told",
         "channel",
         "clock_fd",
         "ops",
@@ -73,6 +74,7 @@ class Walk:
         self._position = 0
         self._continue = False
         self._stage_pid = 0
+        self._told = 0
         self._has_hooks = any(op.kind == "HOOK" for op in self.ops)
         self.pid = 0
         self.pidfd = -1
@@ -229,9 +231,10 @@ class Walk:
         return [op for op in self._all[self._position :] if op.where == "init"]
 
     def durations(self) -> list[tuple[Op, int]]:
-        """Every operation of the init that has run, and how long it took in ns."""
+        """The operations of the init that have run since the last call, and how long each took in ns."""
         times = self._times()
-        return [(op, times[2 * i + 1] - times[2 * i]) for i, op in enumerate(self.ops) if times[2 * i + 1]]
+        first, self._told = self._told, self._last_started() + 1
+        return [(op, max(0, times[2 * i + 1] - times[2 * i])) for i, op in enumerate(self.ops) if first <= i < self._told]
 
     def _reap_stage(self) -> None:
         pid, self._stage_pid = self._stage_pid, 0
