@@ -56,6 +56,7 @@ class Walk:
         "_all",
         "_continue",
         "_doer",
+        "_early",
         "_has_hooks",
         "_position",
         "_stage_pid",
@@ -75,6 +76,7 @@ class Walk:
         self._continue = False
         self._stage_pid = 0
         self._told = 0
+        self._early: list[Report] = []
         self._has_hooks = any(op.kind == "HOOK" for op in self.ops)
         self.pid = 0
         self.pidfd = -1
@@ -146,7 +148,11 @@ class Walk:
         # A host operation needs the pid only after CLONE; before it there is none to wait for.
         cloned = any(op.kind == "CLONE" for op in self._all[: self._position])
         while cloned and not self.pid:
-            self._take(self._receive())
+            report = self._receive()
+            self._take(report)
+            if report is not None and report.kind != lib.OCIRT_REPORT_PID:
+                # The clone may reach a meeting before the process that has cloned it has told its pid.
+                self._early.append(report)
         return self.pid
 
     def _receive(self) -> Report | None:
@@ -169,7 +175,7 @@ class Walk:
 
     def _expect(self, kind: int) -> None:
         while True:
-            report = self._receive()
+            report = self._early.pop(0) if self._early else self._receive()
             self._take(report)
             if report is not None and report.kind == kind and self.pid:
                 return
