@@ -137,8 +137,8 @@ def device_transition(old: Policy, new: Policy) -> list[tuple[str, str, str]]:
     """
     if old.allow != new.allow:
         return device_writes(new)
-    dropped = [(_file(new.allow), text, pointer) for text, pointer in _difference(old, new)]
-    return dropped + [(_file(not new.allow), text, pointer) for text, pointer in _difference(new, old)]
+    gained = [(_file(not new.allow), text, pointer) for text, pointer in _difference(new, old)]
+    return gained + [(_file(new.allow), text, pointer) for text, pointer in _difference(old, new)]
 
 
 def _difference(one: Policy, other: Policy) -> list[tuple[str, str]]:

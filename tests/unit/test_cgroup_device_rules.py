@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from device_controller import ALLOW_ALL, REQUESTS, RULES, Controller
+from hypothesis import given, settings
 
 from ocirt.cgroup.device_rules import DEFAULT_ALLOWED, Policy, device_transition
 from ocirt.cgroup.device_rules import device_writes as policy_writes
@@ -126,3 +128,63 @@ def test_a_rule_that_is_none_is_named(rule: dict[str, Any], pointer: str, messag
     with pytest.raises(ConfigError) as caught:
         device_writes([rule])
     assert (caught.value.pointer, caught.value.message) == (at(0) + pointer, message)
+
+
+def test_a_letter_without_a_meaning_denies_nothing_more() -> None:
+    assert device_writes([DENY_ALL, {"allow": False, "type": "c", "major": 1, "minor": 11, "access": "rwa"}]) == (
+        device_writes([DENY_ALL])
+    )
+
+
+def test_a_number_beyond_those_of_the_kernel_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        device_writes([{"allow": True, "type": "c", "major": 1 << 32, "access": "r"}])
+    assert (caught.value.pointer, caught.value.message) == (
+        at(0) + "/major",
+        "wanted a device number up to 4294967294, found 4294967296",
+    )
+
+
+def transition(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(file, value) for file, value, _ in device_transition(Policy(old), Policy(new))]
+
+
+def test_an_update_that_changes_no_rule_writes_nothing() -> None:
+    assert transition([DENY_ALL], [DENY_ALL]) == []
+
+
+def test_an_update_writes_the_difference_alone() -> None:
+    old = {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"}
+    assert transition([DENY_ALL, old], [DENY_ALL, {**old, "access": "rm"}]) == [
+        ("devices.allow", "c 10:229 m"),
+        ("devices.deny", "c 10:229 w"),
+    ]
+
+
+def test_another_default_is_set_before_its_exceptions() -> None:
+    rules = [ALLOW_ALL, {"allow": False, "type": "b", "major": 8, "access": "w"}]
+    assert transition([DENY_ALL], rules) == [("devices.allow", "a"), ("devices.deny", "b 8:* w")]
+    assert transition(rules, [DENY_ALL])[0] == ("devices.deny", "a")
+
+
+@settings(max_examples=300, deadline=None)
+@given(RULES, RULES, REQUESTS)
+def test_an_update_leads_to_the_new_policy_and_refuses_nothing_on_the_way_that_both_allow(
+    old: list[dict[str, Any]], new: list[dict[str, Any]], requests: list[tuple[str, int, int, str]]
+) -> None:
+    try:
+        before, after = Policy(old), Policy(new)
+    except UnsupportedError:
+        return
+    controller, wanted = Controller(), Controller()
+    for file, value, _ in policy_writes(before):
+        controller.write(file, value)
+    for file, value, _ in policy_writes(after):
+        wanted.write(file, value)
+    kept = [one for one in requests if controller.permits(*one) and wanted.permits(*one)]
+    for file, value, _ in device_transition(before, after):
+        controller.write(file, value)
+        if before.allow == after.allow:
+            assert all(controller.permits(*one) for one in kept)
+    for one in requests:
+        assert controller.permits(*one) is wanted.permits(*one)
