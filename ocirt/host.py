@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ocirt.errors import UnsupportedError
-from ocirt.plan.op import Host
+from ocirt.plan.op import CgroupMount, Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,16 @@ def is_rootless() -> bool:
 
 
 def facts(cgroup: Cgroup) -> Host:
-    """What a plan depends on, with the container's cgroups as they were resolved."""
+    """What a plan depends on, with the container's cgroups as they were resolved. Those that an ordinary user may not make
+    are left out of *cgroup* here; a cgroup mount shows the runtime's own in their place, read-only (CVE-2023-25809)."""
+    all_directories = cgroup.directories
+    cgroup.leave_out_forbidden()
+    shown = tuple(
+        CgroupMount(d.controllers, d.mount, d.path, d.version, True)
+        if d in cgroup.directories
+        else CgroupMount(d.controllers, d.mount, d.path.rpartition("/")[0], d.version, False)
+        for d in all_directories
+    )
     hierarchies = tuple((d.controllers, d.mount, d.path) for d in cgroup.directories if d.version == 1)
     unified = [(d.mount, d.path) for d in cgroup.directories if d.version == 2]
     mode = "none"
@@ -75,6 +84,7 @@ def facts(cgroup: Cgroup) -> Host:
         capabilities=permitted,
         euid=os.geteuid(),
         cgroup_mode=mode,
+        cgroup_mounts=shown,
         hierarchies=hierarchies,
         cgroup2=unified[0] if unified else None,
         apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"),

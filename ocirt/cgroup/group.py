@@ -421,6 +421,15 @@ class Cgroup:
             waiting.pop()
         return made
 
+    def leave_out_forbidden(self) -> None:
+        """Rootless and without a path in the configuration: skip every hierarchy in which nothing may be made."""
+        if not self.rootless or self.named:
+            return
+        for directory in self.directories:
+            above = directory.path.rpartition("/")[0]
+            if not os.access(above, os.W_OK | os.X_OK, effective_ids=True):
+                self._skip(directory, OSError(errno.EACCES, ""))
+
     def _skip(self, directory: Directory, error: OSError) -> None:
         self.directories = tuple([other for other in self.directories if other is not directory])
         self.skipped.append((directory.controllers, errno_text(error.errno or 0)))

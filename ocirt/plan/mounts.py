@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from ocirt.errors import ConfigError, UnsupportedError
-from ocirt.plan.constants import (
-    MOUNT_ATTR_NODEV,
-    MOUNT_ATTR_NOEXEC,
-    MOUNT_ATTR_NOSUID,
-    MOUNT_ATTR_RDONLY,
-    MS_PRIVATE,
-    MS_SHARED,
-)
+from ocirt.plan import cgroup_mounts
+from ocirt.plan.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
 from ocirt.plan.mount_options import Options, pack_propagation
 from ocirt.plan.op import Op, strings
 from ocirt.plan.rootfs import default_propagation, propagation
@@ -67,8 +61,8 @@ def ops(c: Compilation) -> list[Op]:
         destination = _destination(c, mount["destination"])
         if options.bind is not None or kind == "bind":
             result.append(_bind(c, mount, destination, options, pointer))
-        elif kind == "cgroup" or (kind == "cgroup2" and c.host.cgroup_mode in ("v1", "hybrid")):
-            result += _cgroup(c, destination, options, pointer)
+        elif kind == "cgroup" or (kind == "cgroup2" and c.host.hierarchies):
+            result += cgroup_mounts.ops(c, destination, options, pointer)
         else:
             result += _filesystem(mount, kind, destination, options, pointer)
     return result
@@ -182,108 +176,3 @@ def _filesystem(mount: Any, kind: str, destination: str, options: Options, point
             c=pack_propagation(options.propagation),
         )
     ]
-
-
-def _cgroup(c: Compilation, destination: str, options: Options, pointer: str) -> list[Op]:
-    """A ``cgroup`` mount shows the container its cgroups: with a cgroup namespace of its own as filesystems, else as
-    binds."""
-    host = c.host
-    private = "cgroup" in c.create_namespaces
-    attributes = options.set | options.tree_set
-    if host.cgroup_mode == "none":
-        return []
-    if host.cgroup_mode == "v2":
-        return [_cgroup2(c, destination, attributes, options, pointer)]
-    result = [
-        Op(
-            "MOUNT",
-            f"mount tmpfs on {destination} for the cgroup hierarchies",
-            pointer,
-            path=destination,
-            text="tmpfs",
-            data=strings("tmpfs", "mode=755"),
-            a=(attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) & ~MOUNT_ATTR_RDONLY,
-            c=pack_propagation(options.propagation),
-        )
-    ]
-    for controllers, mount_point, path in host.hierarchies:
-        name = mount_point.rpartition("/")[2]
-        target = f"{destination}/{name}"
-        if private:
-            named = [word for word in controllers if word.startswith("name=")]
-            data = strings("cgroup", *(["none", *named] if named else controllers))
-            result.append(
-                Op(
-                    "MOUNT",
-                    f"mount cgroup {','.join(controllers)} on {target}",
-                    pointer,
-                    path=target,
-                    text="cgroup",
-                    data=data,
-                    a=attributes,
-                )
-            )
-        else:
-            result.append(_cgroup_bind(c, path, target, attributes, pointer))
-        for controller in controllers:
-            # "cpu" beside "cpu,cpuacct", as every tool expects.
-            if len(controllers) > 1 and controller != name:
-                result.append(
-                    Op(
-                        "SYMLINK",
-                        f"link {destination}/{controller} to {name}",
-                        pointer,
-                        path=f"{destination}/{controller}",
-                        text=name,
-                    )
-                )
-    if host.cgroup2:
-        mount_point, path = host.cgroup2
-        target = f"{destination}/{mount_point.rpartition('/')[2]}"
-        if private:
-            result.append(
-                Op(
-                    "MOUNT",
-                    f"mount cgroup2 on {target}",
-                    pointer,
-                    path=target,
-                    text="cgroup2",
-                    data=strings("cgroup2"),
-                    a=attributes,
-                )
-            )
-        else:
-            result.append(_cgroup_bind(c, path, target, attributes, pointer))
-    if attributes & MOUNT_ATTR_RDONLY:
-        result.append(Op("MOUNT_READONLY", f"make {destination} read-only", pointer + "/options", path=destination))
-    return result
-
-
-def _cgroup_bind(c: Compilation, path: str, target: str, attributes: int, pointer: str) -> Op:
-    text, sources = c.host_tree(path, recursive=False)
-    return Op(
-        "BIND",
-        f"bind cgroup {path} on {target}",
-        pointer,
-        path=target,
-        text=text,
-        a=attributes,
-        c=pack_propagation([2]),
-        sources=sources,
-    )
-
-
-def _cgroup2(c: Compilation, destination: str, attributes: int, options: Options, pointer: str) -> Op:
-    if "user" in c.create_namespaces and "cgroup" not in c.create_namespaces and c.host.cgroup2:
-        # The filesystem of a cgroup namespace that another user namespace owns cannot be mounted: the host's is shown.
-        return _cgroup_bind(c, c.host.cgroup2[0], destination, attributes, pointer)
-    return Op(
-        "MOUNT",
-        f"mount cgroup2 on {destination}",
-        pointer,
-        path=destination,
-        text="cgroup2",
-        data=strings("cgroup", *options.superblock, *options.data),
-        a=attributes,
-        c=pack_propagation(options.propagation),
-    )

@@ -119,15 +119,39 @@ class Plan:
         self.preserve_fds = preserve_fds
 
 
+class CgroupMount:
+    """One hierarchy as a container is shown it: ``path`` is its own cgroup there, or without ``is_own`` the runtime's."""
+
+    __slots__ = ("controllers", "is_own", "mount_point", "path", "version")
+
+    def __init__(self, controllers: tuple[str, ...], mount_point: str, path: str, version: int, is_own: bool) -> None:
+        self.controllers = controllers
+        self.mount_point = mount_point
+        self.path = path
+        self.version = version
+        self.is_own = is_own
+
+
 class Host:
     """What a plan depends on beyond the configuration; ocirt.host reads it, tests make their own.
 
     ``privileged``: the runtime may clone mounts and raise limits on the host. ``hierarchies``: the v1 cgroup
     hierarchies as (controllers, mount point, path of the container's cgroup); ``cgroup2``: the unified tree as (mount
-    point, path), or None. ``cgroup_mode``: "v1", "hybrid", "v2" or "none". ``capabilities`` is the mask of those that
-    the runtime has."""
+    point, path), or None. ``cgroup_mode``: "v1", "hybrid", "v2" or "none". ``cgroup_mounts``: what a cgroup mount
+    shows, where that is more than the container's own. ``capabilities`` is the mask of those that the runtime has.
+    """
 
-    __slots__ = ("apparmor", "capabilities", "cgroup2", "cgroup_mode", "euid", "hierarchies", "privileged", "selinux")
+    __slots__ = (
+        "apparmor",
+        "capabilities",
+        "cgroup2",
+        "cgroup_mode",
+        "cgroup_mounts",
+        "euid",
+        "hierarchies",
+        "privileged",
+        "selinux",
+    )
 
     def __init__(
         self,
@@ -137,6 +161,7 @@ class Host:
         cgroup_mode: str = "none",
         hierarchies: tuple[tuple[tuple[str, ...], str, str], ...] = (),
         cgroup2: tuple[str, str] | None = None,
+        cgroup_mounts: tuple[CgroupMount, ...] | None = None,
         apparmor: bool = False,
         selinux: bool = False,
         capabilities: int = (1 << 64) - 1,
@@ -146,6 +171,11 @@ class Host:
         self.cgroup_mode = cgroup_mode
         self.hierarchies = hierarchies
         self.cgroup2 = cgroup2
+        if cgroup_mounts is None:
+            cgroup_mounts = tuple(CgroupMount(names, mount, path, 1, True) for names, mount, path in hierarchies)
+            if cgroup2:
+                cgroup_mounts += (CgroupMount((), *cgroup2, 2, True),)
+        self.cgroup_mounts = cgroup_mounts
         self.apparmor = apparmor
         self.selinux = selinux
         self.capabilities = capabilities
