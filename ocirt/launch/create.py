@@ -88,6 +88,8 @@ def _rootfs(bundle: Bundle) -> str:
 class Creation:
     """One create. ``run`` leaves ``walk`` at the meeting where the init waits for start."""
 
+    __slots__ = ("bundle", "cgroup", "config", "doer", "document", "entry", "id", "options", "root", "walk")
+
     def __init__(self, root: str, id: str, bundle: Bundle, options: Options) -> None:
         self.root = root
         self.id = id
