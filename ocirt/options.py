@@ -83,6 +83,8 @@ class Options:
 
     def _listen_fds(self) -> int:
         """Sockets of an activated service, sd_listen_fds(3)."""
+        if os.environ.get("LISTEN_PID") != str(os.getpid()):
+            return 0  # meant for another process
         count = os.environ.get("LISTEN_FDS", "")
         return int(count) if count.isascii() and count.isdecimal() and len(count) < 6 else 0
 

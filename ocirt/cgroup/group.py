@@ -155,6 +155,7 @@ class Cgroup:
         A directory that exists is joined, unless it has processes or is frozen: then, and when something cannot be
         made, StepError, and what was made is removed again.
         """
+        self.made = []
         try:
             for directory in self.directories:
                 try:
@@ -322,6 +323,18 @@ class Cgroup:
             raise _failed("read the state of cgroup " + directory.path, error, directory.path) from error
 
     # -- state file --------------------------------------------------------------------------------------------------
+
+    def plan_to_make(self) -> None:
+        """Note in ``made`` what `create` will make, for the state file: were the runtime killed in the middle of it, a
+        later `delete` would still know what to remove. `create` puts what it has really made in its place."""
+        self.made = []
+        for directory in self.directories:
+            missing: list[str] = []
+            path = directory.path
+            while path != directory.mount and not os.path.exists(path):
+                missing.insert(0, path)
+                path = path.rpartition("/")[0]
+            self.made += [path for path in missing if path not in self.made]
 
     def to_state(self) -> dict[str, Any]:
         """All of it, for the state file."""

@@ -109,6 +109,7 @@ class Creation:
         try:
             plan, self.cgroup, compilation = prepare(self.bundle, self.id, self.options, filter=self._filter())
             self._check_console(compilation.console)
+            self.cgroup.plan_to_make()
             self._write_state(0, "creating")
             self._launch(plan, compilation)
             self._publish()
