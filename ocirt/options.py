@@ -89,6 +89,7 @@ class Options:
         return int(count) if count.isascii() and count.isdecimal() and len(count) < 6 else 0
 
     def all_preserved_fds(self) -> int:
+        """How many descriptors from 3 on are the program's: those of socket activation, then ``preserve_fds`` more."""
         return self._listen_fds() + self.preserve_fds
 
     def check(self) -> None:
@@ -112,6 +113,7 @@ class Options:
             compilation.process = {**compilation.process, "env": env}
 
     def send_pidfd(self, pidfd: int) -> None:
+        """Sends *pidfd* to ``pidfd_socket`` if there is one; StepError."""
         if self.pidfd_socket is None:
             return
         from ocirt.launch.doers import connect_console
@@ -143,6 +145,7 @@ class Options:
             raise StepError(f"write pid file {self.pid_file}", error.errno or 0, filename=self.pid_file) from None
 
     def trace_walk(self, walk: Walk) -> None:
+        """Traces each operation of *walk* that has not been traced before, and the time that it took."""
         if self.trace is not None:
             for op, nanoseconds in walk.durations():
                 origin = f" ({op.origin})" if op.origin else ""
