@@ -183,7 +183,10 @@ class Creation:
             seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9))
             hooks = self.config.get("hooks") or {}
             linux = self.config.get("linux") or {}
-            kinds = {namespace["type"] for namespace in linux.get("namespaces") or ()}
+            namespaces = linux.get("namespaces") or ()
+            kinds = {namespace["type"] for namespace in namespaces}
+            # The end of its init ends all others only in a PID namespace that was made for it.
+            own_pid_namespace = any(each["type"] == "pid" and not each.get("path") for each in namespaces)
             self.document = {
                 "version": 1,
                 "id": self.id,
@@ -195,7 +198,7 @@ class Creation:
                 "poststart": hooks.get("poststart") or [],
                 "poststop": hooks.get("poststop") or [],
                 "hasProcess": bool(self.config.get("process")),
-                "ownPidNamespace": "pid" in kinds,
+                "ownPidNamespace": own_pid_namespace,
                 "ownMountNamespace": "mount" in kinds,
                 "noPivot": self.options.no_pivot,
                 "noNewKeyring": self.options.no_new_keyring,
