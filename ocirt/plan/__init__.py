@@ -27,7 +27,6 @@ CREATE: tuple[Topic, ...] = (
     cgroups.create_late,
     namespaces.id_maps,
     cgroups.join,
-    cgroups.limits,
     process.reset_affinity,
     namespaces.cgroup,
     # Before it is root of a user namespace: its way to the root filesystem may lead through directories of the host's

@@ -29,7 +29,7 @@ def create_late(c: Compilation) -> list[Op]:
 def _create(c: Compilation) -> list[Op]:
     paths = [path for _, _, path in c.host.hierarchies] + ([c.host.cgroup2[1]] if c.host.cgroup2 else [])
     more = f" and in {len(paths) - 1} more hierarchies" if len(paths) > 1 else ""
-    return [host_op("create-cgroup", f"create cgroup {paths[-1]}{more}", _origin(c))]
+    return [host_op("create-cgroup", f"create cgroup {paths[-1]}{more}", _origin(c)), *_limits(c)]
 
 
 def join(c: Compilation) -> list[Op]:
@@ -39,14 +39,15 @@ def join(c: Compilation) -> list[Op]:
     ]
 
 
-def limits(c: Compilation) -> list[Op]:
-    return devices(c) + [
+def _limits(c: Compilation) -> list[Op]:
+    """Before anybody is in: between "deny all" and the rules that follow, a v1 cgroup would refuse the init its devices."""
+    return _devices(c) + [
         host_op("limit", f"write {setting.value!r} to {setting.file}", setting.pointer, value=setting)
         for setting in c.settings
     ]
 
 
-def devices(c: Compilation) -> list[Op]:
+def _devices(c: Compilation) -> list[Op]:
     """On v2 a program decides about devices (Linux 4.15): written down here, attached to the container's cgroup.
 
     Before hooks and the user's program; the init itself uses no device that a container is not allowed anyway.
