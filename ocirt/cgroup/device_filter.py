@@ -77,7 +77,8 @@ def _load(program: bytes) -> int:
         again = lib.ocirt_bpf_load(instructions, count, NAME, log, _LOG_SIZE)
         if again >= 0:
             return int(again)
-        detail = ffi.string(log).decode("utf-8", "replace").strip().rpartition("\n")[2]
+        lines = ffi.string(log).decode("utf-8", "replace").splitlines()
+        detail = next((line for line in reversed(lines) if line and not line.startswith("processed ")), "")
     raise StepError(f"load the device program ({count} instructions)", -fd, origin=POINTER, detail=detail, hint=hint)
 
 
