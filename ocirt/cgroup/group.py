@@ -14,7 +14,8 @@ import time
 from ocirt.cgroup import v1, v2
 from ocirt.cgroup.directory import WRITE, Directory, read, write
 from ocirt.cgroup.layout import detect, place
-from ocirt.cgroup.processes import pids_below, signal_all
+from ocirt.cgroup.paths import clean, descend
+from ocirt.cgroup.processes import SIGKILL, pids_below, signal_held
 from ocirt.cgroup.removal import remove
 from ocirt.cgroup.settings import write_settings
 from ocirt.errors import ConfigError, InvalidContainerId, OcirtError, StepError, UnsupportedError, errno_text
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 POINTER = "/linux/cgroupsPath"
 FREEZE_DEADLINE_SEC = 10.0
 DELETE_DEADLINE_SEC = 5.0
-# A task in an uninterruptible wait cannot be frozen; the others need not wait for it to be killed.
-_KILL_FREEZE_DEADLINE_SEC = 1.0
-SIGKILL = 9
 # What mkdir of a cgroup says to those who may not.
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -42,15 +40,17 @@ class Cgroup:
 
     ``directories`` are the container's, ``skipped`` the hierarchies that it does without, as (controllers, reason);
     ``made`` are the host paths of the directories that `create` made, in the order in which it did. ``rootless`` is
-    true when the runtime has no rights in the initial user namespace, ``named`` when the configuration has a path.
+    true when the runtime has no rights in the initial user namespace, ``named`` when the configuration has a path,
+    ``created`` when `create` has succeeded, before which all processes in it are somebody else's.
     """
 
-    __slots__ = ("directories", "made", "named", "rootless", "skipped")
+    __slots__ = ("created", "directories", "made", "named", "rootless", "skipped")
 
     def __init__(self, directories: tuple[Directory, ...], *, rootless: bool = False, named: bool = False) -> None:
         self.directories = directories
         self.skipped: list[tuple[tuple[str, ...], str]] = []
         self.made: list[str] = []
+        self.created = False
         self.rootless = rootless
         self.named = named
 
@@ -78,7 +78,7 @@ class Cgroup:
             return cls(())
         if manager != "cgroupfs":
             raise UnsupportedError(f"the cgroup manager {manager!r}", "the manager 'cgroupfs' or 'disabled'")
-        relative = _clean(cgroups_path or id)
+        relative = clean(cgroups_path or id)
         if not relative:
             if not cgroups_path:
                 raise InvalidContainerId(id, "it cannot name a cgroup")
@@ -113,7 +113,7 @@ class Cgroup:
                 shared = ",".join(directory.controllers)
                 raise OcirtError(f"controllers {shared} share one cgroup, found {sorted(subs)}")
             for sub in subs or {paths.get("", "")}:
-                path = _below(directory.path, sub)
+                path = descend(directory.path, sub)
                 directories.append(Directory(directory.controllers, path, directory.version, directory.mount))
         left.pop("", None)
         if left:
@@ -170,6 +170,7 @@ class Cgroup:
         except BaseException:
             self._remove_made()
             raise
+        self.created = True
 
     def apply(self, settings: Sequence[Setting], *, then: Callable[[], None] | None = None) -> None:
         """Write *settings*, and call *then*. When either fails what was written is put back: StepError with the file,
@@ -264,9 +265,9 @@ class Cgroup:
         """Send *signal* to every process of the container, also to those in sub-cgroups. StepError.
 
         SIGKILL ends frozen ones too; any other signal leaves a frozen container frozen. At return all have the signal;
-        `delete` is what waits for their end. Nothing happens when the cgroup is gone.
+        `delete` is what waits for their end. Nothing happens when the cgroup is gone, or is not ours yet.
         """
-        counter = self._counter
+        counter = self._counter if self.created else None
         sentenced: set[int] = set()
         try:
             if counter is None:
@@ -278,7 +279,7 @@ class Cgroup:
                     return
                 sentenced = set(pids_below(self._v2.path))
             if set(pids_below(counter.path)) - sentenced:
-                _signal_all(counter, signal, freezer=self._freezer is counter)
+                signal_held(counter, signal, freezer=self._freezer is counter)
             elif sentenced and self._freezer is counter:
                 # Frozen by v1, they have the signal of v2 and still wait.
                 v1.thaw(counter.path)
@@ -342,6 +343,7 @@ class Cgroup:
             "directories": [[list(d.controllers), d.path, d.version, d.mount] for d in self.directories],
             "skipped": [[list(controllers), reason] for controllers, reason in self.skipped],
             "made": list(self.made),
+            "created": self.created,
             "rootless": self.rootless,
         }
 
@@ -355,6 +357,7 @@ class Cgroup:
         cgroup = cls(tuple(directories), rootless=data["rootless"])
         cgroup.skipped = [(tuple(controllers), reason) for controllers, reason in data["skipped"]]
         cgroup.made = list(data["made"])
+        cgroup.created = data["created"]
         return cgroup
 
     # -- inside ------------------------------------------------------------------------------------------------------
@@ -470,25 +473,6 @@ class Cgroup:
                 continue
 
 
-def _clean(path: str) -> str:
-    """*path* without empty components and ".", relative; "" when nothing remains or it has ".." in it."""
-    components = [component for component in path.split("/") if component not in ("", ".")]
-    return "" if ".." in components else "/".join(components)
-
-
-def _below(path: str, sub: str) -> str:
-    """The cgroup *sub* below the directory *path*. OcirtError when it is not below."""
-    components: list[str] = []
-    for component in sub.split("/"):
-        if component == "..":
-            if not components:
-                raise OcirtError(f"bad sub cgroup path: {sub}")
-            components.pop()
-        elif component not in ("", "."):
-            components.append(component)
-    return "/".join([path, *components])
-
-
 def _refuse_occupied(directory: Directory) -> None:
     """StepError when the cgroup *directory*, which was there before us, has processes."""
     count = len(pids_below(directory.path))
@@ -500,21 +484,6 @@ def _refuse_occupied(directory: Directory) -> None:
             origin=POINTER,
             detail=f"container's cgroup is not empty: {count} process(es) found",
         )
-
-
-def _signal_all(directory: Directory, signal: int, *, freezer: bool) -> None:
-    """Send *signal* to every process below *directory*, frozen meanwhile with a *freezer*, so none forks. OSError."""
-    if not freezer:
-        signal_all(directory.path, signal, frozen=False)
-        return
-    version = v1 if directory.version == 1 else v2
-    paused = version.is_frozen(directory.path)
-    frozen = paused or version.freeze(directory.path, _KILL_FREEZE_DEADLINE_SEC)
-    try:
-        signal_all(directory.path, signal, frozen=frozen)
-    finally:
-        if frozen and not (paused and signal != SIGKILL):
-            version.thaw(directory.path)
 
 
 def _failed(step: str, error: OSError, path: str | None) -> StepError:

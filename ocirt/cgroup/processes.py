@@ -6,14 +6,20 @@ import errno
 import os
 import time
 
+from ocirt.cgroup import v1, v2
 from ocirt.cgroup.directory import OPEN_DIRECTORY, below, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ocirt.cgroup.directory import Directory
+
 # Rounds of `signal_all`, each of which finds the children of the one before: more than this is a fork bomb.
 _ROUNDS = 100
+# A task in an uninterruptible wait cannot be frozen; the others need not wait for it to be killed.
+_KILL_FREEZE_DEADLINE_SEC = 1.0
+SIGKILL = 9
 
 
 def pids_below(path: str) -> list[int]:
@@ -50,6 +56,21 @@ def signal_all(path: str, signal: int, *, frozen: bool) -> None:
             except ProcessLookupError:
                 pass
         signalled |= new
+
+
+def signal_held(directory: Directory, signal: int, *, freezer: bool) -> None:
+    """Send *signal* to every process below *directory*, frozen meanwhile with a *freezer*, so none forks. OSError."""
+    if not freezer:
+        signal_all(directory.path, signal, frozen=False)
+        return
+    version = v1 if directory.version == 1 else v2
+    paused = version.is_frozen(directory.path)
+    frozen = paused or version.freeze(directory.path, _KILL_FREEZE_DEADLINE_SEC)
+    try:
+        signal_all(directory.path, signal, frozen=frozen)
+    finally:
+        if frozen and not (paused and signal != SIGKILL):
+            version.thaw(directory.path)
 
 
 def wait_gone(pids: Iterable[int], deadline: float) -> bool:
