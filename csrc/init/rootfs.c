@@ -75,13 +75,21 @@ int op_root_readonly(struct init *init, const struct ocirt_op *op)
 
 int op_pivot_root(struct init *init, const struct ocirt_op *op)
 {
-	int ret = (int)SYS(__NR_fchdir, init->root_fd);
+	cleanup_close int old_root_fd = (int)sys_openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	int ret;
 
 	(void)op;
+	if (old_root_fd < 0)
+		return old_root_fd;
+	ret = (int)SYS(__NR_fchdir, init->root_fd);
 	if (ret < 0)
 		return ret;
 	/* The old root comes to lie on top of the new one, at ".": pivot_root(2) describes it under pivot_root(".", "."). */
 	ret = (int)SYS(__NR_pivot_root, ".", ".");
+	if (ret < 0)
+		return ret;
+	/* mount(2) takes "." for the new root, below the old one, and would part its mounts from their peers. */
+	ret = (int)SYS(__NR_fchdir, old_root_fd);
 	if (ret < 0)
 		return ret;
 	/* Unmounting must not travel to the host. */
