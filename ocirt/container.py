@@ -18,7 +18,7 @@ import os
 from ocirt import host
 from ocirt._shim import lib
 from ocirt.cgroup import Cgroup
-from ocirt.config.load import load_bundle, parse_json, validate_process
+from ocirt.config.load import load_bundle, parse_config, validate_process
 from ocirt.errors import ConfigError, HookError, InternalError, OcirtError, StepError, WrongStatus
 from ocirt.options import Options
 from ocirt.state import CACHE_NAME, Entry, check_id, default_root, ids
@@ -237,7 +237,7 @@ class Container:
             entry.close()
         if text is None:
             raise InternalError(f"the saved configuration of {self.id} is missing")
-        return parse_json(text, "config.json")  # type: ignore[return-value]  # was validated at create
+        return parse_config(text)  # type: ignore[return-value]  # was validated at create
 
     def process_template(self) -> dict[str, Any]:
         """The container's own process, from which exec's options make another."""
@@ -259,25 +259,33 @@ class Container:
         """Runs the user's program (runtime.md#start). Returns when it has been executed and the poststart hooks have
         run.
 
-        Raises WrongStatus, StepError, ProgramError, HookError. When a poststart hook fails the container is stopped and
-        deleted (runtime.md#lifecycle, step 9).
+        Raises WrongStatus, StepError, ProgramError, HookError. When a startContainer or poststart hook fails the
+        container is stopped and deleted (runtime.md#lifecycle, steps 7 and 9).
         """
         if not self._document.get("hasProcess", True):
             raise ConfigError("wanted the process to run, found none: start needs it", pointer="/process")
-        if self._walk is not None:
-            walk, self._walk = self._walk, None
-            try:
-                walk.commit(and_start=True)
-                walk.run()
-                self._options.trace_walk(walk)
-            except BaseException:
-                walk.abort()
-                raise
-            finally:
-                walk.close()
-        else:
-            self._start_created()
-        self._run_poststart()
+        try:
+            if self._walk is not None:
+                self._start_attached(self._walk)
+            else:
+                self._start_created()
+            self._run_poststart()
+        except HookError:
+            # "stop the container, and continue the lifecycle at step 12": destroy it and invoke the poststop hooks.
+            self.delete(force=True)
+            raise
+
+    def _start_attached(self, walk: Walk) -> None:
+        self._walk = None
+        try:
+            walk.commit(and_start=True)
+            walk.run()
+            self._options.trace_walk(walk)
+        except BaseException:
+            walk.abort()
+            raise
+        finally:
+            walk.close()
 
     def _start_created(self) -> None:
         from ocirt.launch.begin import begin
@@ -293,9 +301,15 @@ class Container:
                     else "cannot start an already running container"
                 )
                 raise WrongStatus(text, status=status, operation="start", allowed=("created",))
-            begin(entry, self._state_text)
+            begin(entry, self._hook_state_text)
         finally:
             entry.close()
+
+    def _hook_state_text(self) -> str:
+        """For hooks in the container's namespaces: with the pid as seen there."""
+        from ocirt.json_text import dumps
+
+        return dumps({**self.state("created"), "pid": host.pid_inside(self.pid)})
 
     def _state_text(self, status: str) -> str:
         from ocirt.json_text import dumps
@@ -309,11 +323,7 @@ class Container:
 
         text = self._state_text("running")
         for index, hook in enumerate(self._document["poststart"]):
-            try:
-                hooks.run("poststart", index, hook, text)
-            except HookError:
-                self.delete(force=True)
-                raise
+            hooks.run("poststart", index, hook, text)
 
     def wait(self) -> int:
         """Waits for the end of the init; its wait status. Only for the process that created the container."""
@@ -446,12 +456,7 @@ class Container:
             return
         from ocirt import hooks
 
-        text = self._state_text("stopped")
-        for index, hook in enumerate(self._document["poststop"]):
-            try:
-                hooks.run("poststop", index, hook, text)
-            except HookError as error:
-                self.warn(str(error))
+        hooks.run_poststop(self._document["poststop"], self._state_text("stopped"), self.warn)
 
     def exec(self, process: Mapping[str, Any], options: Options | None = None, *, detach: bool = False) -> Process:
         """Runs another process in the container; returns when its program has been executed.

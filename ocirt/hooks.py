@@ -13,7 +13,7 @@ from ocirt.launch.channel import check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 _TAIL_BYTES = 1024
@@ -81,6 +81,16 @@ def run(kind: str, index: int, hook: Mapping[str, Any], state: str) -> None:
         raise HookError(kind, index, path, f"timed out after {hook['timeout']} s", stderr=said)
     if status:
         raise HookError(kind, index, path, exit_reason(status), status=status, stderr=said)
+
+
+def run_poststop(hooks: Sequence[Mapping[str, Any]], state: str, warn: Callable[[str], None]) -> None:
+    """Runs the poststop hooks. "If any poststop hook fails, the runtime MUST log a warning, but the remaining hooks and
+    lifecycle continue as if the hook had succeeded" (runtime.md#lifecycle, step 13)."""
+    for index, hook in enumerate(hooks):
+        try:
+            run("poststop", index, hook, state)
+        except HookError as error:
+            warn(str(error))
 
 
 def exit_reason(code: int) -> str:

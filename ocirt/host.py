@@ -92,6 +92,13 @@ def facts(cgroup: Cgroup) -> Host:
     )
 
 
+def pid_inside(pid: int) -> int:
+    """The pid that a process has in its own PID namespace: the last of NSpid in /proc/PID/status (proc(5))."""
+    text = _read(f"/proc/{pid}/status")
+    start = text.find("NSpid:")
+    return int(text[start + 6 : text.index("\n", start)].split()[-1]) if start >= 0 else pid
+
+
 class ProcessStat:
     """What /proc/PID/stat says: ``state`` (one letter) and ``start_time`` (clock ticks since boot), proc(5)."""
 

@@ -82,9 +82,14 @@ def load_bundle(path: str) -> Bundle:
         text = _read("config.json", bundle_fd, pipes=False)
     finally:
         os.close(bundle_fd)
-    config = _drop_nulls(parse_json(text, "config.json"), text)
+    config = parse_config(text)
     validate_config(config, text=text)
     return Bundle(os.path.realpath(path), config, text)  # type: ignore[arg-type]  # has just been validated
+
+
+def parse_config(text: bytes) -> object:
+    """The document of a config.json that is not validated here: a bundle's, or the copy in the state store."""
+    return _drop_nulls(parse_json(text, "config.json"), text)
 
 
 def load_process(path: str) -> Process:

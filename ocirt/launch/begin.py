@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ocirt.state import Entry
 
 
-def begin(entry: Entry, state_text: Callable[[str], str]) -> None:
+def begin(entry: Entry, state_text: Callable[[], str]) -> None:
     """Returns when the program runs. Raises StepError, HookError or ProgramError as the init reports it; the init is
     dead then."""
     document = entry.read_document("start.json")
@@ -36,7 +36,7 @@ def begin(entry: Entry, state_text: Callable[[str], str]) -> None:
                 if output_fd >= 0:
                     os.close(output_fd)
                 output_fd = hooks.output_fd()
-                channel.push(hooks.input_fd(state_text("created")))
+                channel.push(hooks.input_fd(state_text()))
                 channel.push(os.dup(output_fd))
                 # One hook at a time: the output that is read after a failure is that of the hook that failed.
                 alive = channel.flush()

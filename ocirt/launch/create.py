@@ -12,7 +12,7 @@ from ocirt import host
 from ocirt._shim import ffi, lib
 from ocirt.cgroup import Cgroup, detect
 from ocirt.config.rules import config_warnings
-from ocirt.errors import ConfigError, OcirtError, StepError
+from ocirt.errors import ConfigError, HookError, OcirtError, StepError
 from ocirt.launch.channel import check
 from ocirt.launch.doers import Creator, connect_console
 from ocirt.launch.walk import Walk
@@ -115,7 +115,19 @@ class Creation:
             self._publish()
         except BaseException as error:
             self._undo(error)
+            if isinstance(error, HookError):
+                self._run_poststop()
             raise
+
+    def _run_poststop(self) -> None:
+        """A failing hook stops the container, and the lifecycle goes on where it is destroyed and the poststop hooks are
+        invoked (runtime.md#lifecycle, steps 3 to 5, 12 and 13)."""
+        from ocirt import hooks
+        from ocirt.json_text import dumps
+
+        if self.document["poststop"]:
+            state = state_document(self.id, "stopped", 0, self.bundle.path, self.config.get("annotations"))
+            hooks.run_poststop(self.document["poststop"], dumps(state), self.options.warn)
 
     def _filter(self) -> Any:
         profile = (self.config.get("linux") or {}).get("seccomp")
@@ -170,11 +182,14 @@ class Creation:
         assert self.options.console_fd is not None
         return os.dup(self.options.console_fd)
 
-    def _state_text(self, status: str, pid: int) -> str:
+    def _state_text(self, inside: bool) -> str:
+        """The state for a hook. "For hooks executed in the container namespace, it is the pid as seen by the container"
+        (runtime.md#state)."""
         from ocirt.json_text import dumps
 
-        pid = pid or (self.walk.pid if self.walk else 0)
-        return dumps(state_document(self.id, status, pid, self.bundle.path, self.config.get("annotations")))
+        pid = self.walk.pid if self.walk else 0
+        pid = host.pid_inside(pid) if inside else pid
+        return dumps(state_document(self.id, "created", pid, self.bundle.path, self.config.get("annotations")))
 
     def _write_state(self, pid: int, status: str) -> None:
         """What later commands need, so that none of them has to read the configuration."""

@@ -31,7 +31,7 @@ class Doer:
         bundle_fd: int,
         cgroup: Cgroup,
         console: Callable[[], int] | None,
-        state_text: Callable[[str, int], str],
+        state_text: Callable[[bool], str],
     ) -> None:
         self.bundle_fd = bundle_fd
         self.cgroup = cgroup
@@ -61,7 +61,7 @@ class Doer:
                 self._entry_fds = self.cgroup.open_entry_fds()[::-1]
             return self._entry_fds.pop()
         if source.kind == "hook-input":
-            return hooks.input_fd(self.state_text("created", 0))
+            return hooks.input_fd(self.state_text(True))
         if source.kind == "hook-output":
             self._close_hook_output()
             self._hook_output_fd = hooks.output_fd()
@@ -116,7 +116,7 @@ class Creator(Doer):
             kind, index, hook = value
             # "created: the runtime has finished the create operation (after step 2 in the lifecycle)"; the hooks are
             # steps 3 to 5.
-            hooks.run(kind, index, hook, self.state_text("created", pid))
+            hooks.run(kind, index, hook, self.state_text(False))
         else:
             Doer.do(self, op, pid)
 

@@ -64,7 +64,7 @@ def _walk(
     compilation: Compilation, document: dict[str, Any], cgroup: Cgroup, init_pidfd: int, options: Options
 ) -> Walk:
     plan = compile_plan(EXEC, compilation)
-    doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda status, pid: "")
+    doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda inside: "")
     doer.init_pid = document["pid"]
     doer.init_pidfd = init_pidfd
     walk = None

@@ -117,6 +117,8 @@ class Walk:
                 self._doer.do(op, self._known_pid())
                 continue
             self._answer()
+            if op.kind == "HOOK":
+                self._known_pid()  # the hook is told
             for source in op.sources:
                 self._alive(self.channel.push(self._doer.open(source, op)))
             if op.kind == "SYNC":
