@@ -11,6 +11,7 @@ enum {
 	RETRY_LIMIT = 128, /* openat2 says EAGAIN when a rename or a mount races with `..` */
 	DIRECTORY_MODE = 0755,
 	FILE_MODE = 0644,
+	NAME_SIZE = 256, /* NAME_MAX and the NUL byte */
 };
 
 static int open_retrying(int dir_fd, const char *path, uint64_t flags, uint64_t resolve, int *ret_fd)
@@ -38,30 +39,33 @@ int is_on_procfs(int fd)
 	return ret < 0 ? ret : st.f_type == PROC_SUPER_MAGIC;
 }
 
-/* Replaces path by the prefix before its symbolic link, the link's target and the rest; the kernel resolves the whole anew. */
-static int splice_link(int parent_fd, const char *name, size_t prefix_size, const char *rest, char path[PATH_SIZE])
+/* A path on its way to being made, rewritten where a dangling link is met. */
+struct making {
+	const struct init *init;
+	char path[PATH_SIZE];
+	uint32_t mode;
+	int is_directory;
+	uint64_t resolve;
+};
+
+/* Puts the target of the symbolic link that ends the first prefix_size + 1 + strlen(name) bytes in place of these; the kernel
+ * resolves the whole anew. */
+static int splice_link(struct making *making, int parent_fd, const char *name, size_t prefix_size, const char *rest)
 {
 	char spliced[PATH_SIZE];
-	size_t rest_size = strlen(rest), used = 0;
-	long link_size;
+	size_t rest_size = strlen(rest);
+	long size = SYS(__NR_readlinkat, parent_fd, name, spliced, sizeof spliced);
+	size_t kept = size > 0 && spliced[0] == '/' ? 0 : prefix_size + 1;
 
-	link_size = SYS(__NR_readlinkat, parent_fd, name, spliced, sizeof spliced);
-	if (link_size < 0)
-		return (int)link_size;
-	if (spliced[0] != '/')
-		used = prefix_size + 1;
-	if (used + (size_t)link_size + 1 + rest_size + 1 > PATH_SIZE)
+	if (size < 0)
+		return (int)size;
+	if (kept + (size_t)size + rest_size + 1 > PATH_SIZE)
 		return -ENAMETOOLONG;
-	{
-		char whole[PATH_SIZE];
-		memcpy(whole, path, prefix_size);
-		whole[prefix_size] = '/';
-		memcpy(whole + used, spliced, (size_t)link_size);
-		used += (size_t)link_size;
-		whole[used++] = '/';
-		memcpy(whole + used, rest, rest_size + 1);
-		memcpy(path, whole, used + rest_size + 1);
-	}
+	/* rest, empty or with a slash in front, lies in the buffer that is written to. */
+	memcpy(spliced + size, rest, rest_size + 1);
+	if (kept)
+		making->path[prefix_size] = '/';
+	memcpy(making->path + kept, spliced, (size_t)size + rest_size + 1);
 	return 0;
 }
 
@@ -88,89 +92,112 @@ static int is_symlink(int fd)
 	return ret < 0 ? ret : S_ISLNK_(st.st_mode);
 }
 
-/*
- * Opens path, whose parents may be missing. path is rewritten where a dangling link is met. The deepest prefix that exists is
- * resolved by the kernel, what is missing below it is made.
- */
-static int make_missing(const struct init *init, char path[PATH_SIZE], uint32_t mode, int is_directory, uint64_t resolve,
-			int *ret_fd)
+/* Takes the next component of the path into name, which is empty at the end. Returns where it starts. */
+static int next_name(const struct making *making, size_t *position, char name[NAME_SIZE])
 {
-	for (int links = 0; links <= LINK_LIMIT; links++) {
-		cleanup_close int parent_fd = -1;
-		size_t size = strlen(path), position = 0;
-		int ret;
+	const char *path = making->path;
+	size_t start, size;
 
-		while (size > 1 && path[size - 1] == '/')
-			path[--size] = '\0';
-		ret = rootfs_open(init, size ? path : "/", O_PATH, resolve, ret_fd);
-		if (ret != -ENOENT)
-			return ret;
-		ret = rootfs_open(init, "/", O_PATH | O_DIRECTORY, 0, &parent_fd);
-		while (ret >= 0 && position < size) {
-			char name[256];
-			size_t start, name_size;
-			int last, fd = -1;
+	while (path[*position] == '/')
+		(*position)++;
+	start = *position;
+	while (path[*position] && path[*position] != '/')
+		(*position)++;
+	size = *position - start;
+	if (size >= NAME_SIZE)
+		return -ENAMETOOLONG;
+	memcpy(name, path + start, size);
+	name[size] = '\0';
+	return (int)start;
+}
 
-			while (path[position] == '/')
-				position++;
-			start = position;
-			while (position < size && path[position] != '/')
-				position++;
-			name_size = position - start;
-			last = position >= size;
-			if (name_size >= sizeof name)
-				return -ENAMETOOLONG;
-			memcpy(name, path + start, name_size);
-			name[name_size] = '\0';
-			if (!name_size || !strcmp(name, "."))
-				continue;
-			/* The existing prefix, `..` and links in it included, is the kernel's business. */
-			{
-				char saved = path[position];
-				path[position] = '\0';
-				ret = rootfs_open(init, path, O_PATH, resolve, &fd);
-				path[position] = saved;
-			}
-			if (ret == -ENOENT) {
-				if (!strcmp(name, ".."))
-					return -ENOENT;
-				ret = make_component(parent_fd, name, last ? mode : DIRECTORY_MODE,
-						     last ? is_directory : 1, &fd);
-				if (ret >= 0 && is_symlink(fd) > 0) {
-					(void)sys_close(fd);
-					if (resolve & RESOLVE_NO_SYMLINKS)
-						return -ELOOP;
-					ret = splice_link(parent_fd, name, start ? start - 1 : 0, path + position, path);
-					break;
-				}
-			}
-			if (ret < 0)
-				return ret;
-			(void)sys_close(parent_fd);
-			parent_fd = fd;
-			if (last) {
-				*ret_fd = take_fd(&parent_fd);
-				return 0;
-			}
-		}
-		if (ret < 0)
+/* Opens the path as far as position. That it exists, with `..` and links in it, is the kernel's business. */
+static int open_prefix(struct making *making, size_t position, int *ret_fd)
+{
+	char saved = making->path[position];
+	int ret;
+
+	making->path[position] = '\0';
+	ret = rootfs_open(making->init, making->path, O_PATH, making->resolve, ret_fd);
+	making->path[position] = saved;
+	return ret;
+}
+
+/* Goes on from parent_fd by one component, made where it is missing. Returns 1 when it was a dangling link: the path is
+ * another one now. */
+static int step(struct making *making, size_t start, size_t position, const char *name, int parent_fd, int *ret_fd)
+{
+	const char *rest = making->path + position;
+	int last = !*rest;
+	int ret = open_prefix(making, position, ret_fd);
+
+	if (ret != -ENOENT)
+		return ret;
+	if (!strcmp(name, ".."))
+		return -ENOENT;
+	ret = make_component(parent_fd, name, last ? making->mode : DIRECTORY_MODE, last ? making->is_directory : 1, ret_fd);
+	if (ret < 0)
+		return ret;
+	ret = is_symlink(*ret_fd);
+	if (ret <= 0)
+		return ret;
+	(void)sys_close(take_fd(ret_fd));
+	if (making->resolve & RESOLVE_NO_SYMLINKS)
+		return -ELOOP;
+	ret = splice_link(making, parent_fd, name, start ? start - 1 : 0, rest);
+	return ret < 0 ? ret : 1;
+}
+
+/* Walks the path once. The deepest prefix that exists is resolved by the kernel, what is missing below it is made. Returns 1
+ * when a link has changed the path. */
+static int make_missing(struct making *making, int *ret_fd)
+{
+	cleanup_close int parent_fd = -1;
+	size_t position = 0;
+	int ret = rootfs_open(making->init, "/", O_PATH | O_DIRECTORY, 0, &parent_fd);
+
+	while (ret == 0 && making->path[position]) {
+		char name[NAME_SIZE];
+		int start = next_name(making, &position, name), fd = -1;
+
+		if (start < 0)
+			return start;
+		if (!*name || !strcmp(name, "."))
+			continue;
+		ret = step(making, (size_t)start, position, name, parent_fd, &fd);
+		if (ret != 0)
 			return ret;
+		(void)sys_close(parent_fd);
+		parent_fd = fd;
 	}
-	return -ELOOP;
+	if (ret == 0)
+		*ret_fd = take_fd(&parent_fd);
+	return ret;
 }
 
 static int make(const struct init *init, const char *path, uint32_t mode, int is_directory, uint64_t resolve, int *ret_fd)
 {
-	char buffer[PATH_SIZE];
+	static struct making making; /* one process, one path at a time; too large for the stack */
 	size_t size = strlen(path);
 	int ret = rootfs_open(init, path, O_PATH, resolve, ret_fd);
 
 	if (ret != -ENOENT)
 		return ret;
-	if (size >= sizeof buffer)
+	if (size >= sizeof making.path)
 		return -ENAMETOOLONG;
-	memcpy(buffer, path, size + 1);
-	return make_missing(init, buffer, mode, is_directory, resolve, ret_fd);
+	making.init = init;
+	making.mode = mode;
+	making.is_directory = is_directory;
+	making.resolve = resolve;
+	memcpy(making.path, path, size + 1);
+	while (size > 1 && making.path[size - 1] == '/')
+		making.path[--size] = '\0';
+	for (int links = 0; links <= LINK_LIMIT; links++) {
+		ret = make_missing(&making, ret_fd);
+		if (ret != 1)
+			return ret;
+	}
+	return -ELOOP;
 }
 
 int rootfs_make_directory(const struct init *init, const char *path, uint32_t mode, int *ret_fd)
