@@ -60,14 +60,19 @@ def test_no_new_privileges_is_only_changed_when_it_is_given(words: tuple[str, ..
     assert document(*words, "id", "sh")["noNewPrivileges"] is value
 
 
-def test_a_capability_is_added_but_never_inheritable_or_ambient_cve_2022_29162() -> None:
+def test_a_capability_is_added_but_never_inheritable_cve_2022_29162() -> None:
     assert document("--cap", "CAP_SYSLOG", "-c", "CAP_BPF", "id", "sh")["capabilities"] == {
         "bounding": ["CAP_KILL", "CAP_SYSLOG", "CAP_BPF"],
         "effective": ["CAP_SYSLOG", "CAP_BPF"],
         "permitted": ["CAP_SYSLOG", "CAP_BPF"],
         "inheritable": ["CAP_CHOWN"],
-        "ambient": ["CAP_CHOWN"],
+        "ambient": ["CAP_CHOWN", "CAP_SYSLOG", "CAP_BPF"],
     }
+
+
+def test_a_capability_is_not_ambient_where_the_configuration_has_no_inheritable_ones_cve_2022_29162() -> None:
+    process = {"cwd": "/", "capabilities": {"bounding": ["CAP_KILL"], "ambient": []}}
+    assert document("--cap", "CAP_BPF", "id", "sh", process=process)["capabilities"]["ambient"] == []
 
 
 def test_a_capability_can_be_added_to_a_process_without_any() -> None:
