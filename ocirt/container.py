@@ -17,10 +17,10 @@ import os
 
 from ocirt import host
 from ocirt._shim import lib
-from ocirt.cgroup import Cgroup
-from ocirt.config.load import load_bundle, parse_config, validate_process
-from ocirt.errors import ConfigError, HookError, InternalError, OcirtError, StepError, WrongStatus
+from ocirt.config.load import load_bundle, validate_process
+from ocirt.errors import ConfigError, HookError, OcirtError, StepError, WrongStatus
 from ocirt.options import Options
+from ocirt.record import Record, read_state
 from ocirt.state import CACHE_NAME, Entry, check_id, default_root, ids
 
 TYPE_CHECKING = False
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from ocirt.cgroup import Cgroup
+    from ocirt.events import Events
     from ocirt.launch.walk import Walk
     from ocirt.plan import Plan
-
-    # Inside of class Container "list" is its method.
-    Pids = list[int]
 
 __all__ = ["Container", "Options", "Process"]
 
@@ -54,16 +53,14 @@ class Process:
         return os.waitpid(self.pid, 0)[1]
 
 
-class Container:
+class Container(Record):
     """A container, as far as this host knows it. Made by `create` or `load`, never directly."""
 
-    __slots__ = ("_document", "_options", "_walk", "id", "root", "warn")
+    __slots__ = ("_options", "_walk", "warn")
 
     def __init__(self, id: str, root: str, document: dict[str, Any]) -> None:
-        self.id = id
-        self.root = root
+        super().__init__(id, root, document)
         self.warn: Callable[[str], None] = lambda text: None
-        self._document = document
         self._options = Options()
         self._walk: Walk | None = None
 
@@ -102,7 +99,7 @@ class Container:
         root = os.path.abspath(root or default_root())
         entry = Entry.open(root, id)
         try:
-            return cls(id, root, _read_state(entry))
+            return cls(id, root, read_state(entry))
         finally:
             entry.close()
 
@@ -136,124 +133,7 @@ class Container:
         loaded = load_bundle(bundle)
         return prepare(loaded, "ID", options)[0]
 
-    # -- what is known -----------------------------------------------------------------------------------------------
-
-    @property
-    def pid(self) -> int:
-        """Process id of the init on the host, 0 before there is one. It may be dead: see `status`."""
-        return int(self._document.get("pid") or 0)
-
-    @property
-    def bundle(self) -> str:
-        return str(self._document.get("bundle", ""))
-
-    @property
-    def rootfs(self) -> str:
-        return str(self._document.get("rootfs", ""))
-
-    @property
-    def created(self) -> str:
-        """Time of creation, RFC 3339 with nanoseconds, UTC."""
-        return str(self._document.get("created", ""))
-
-    @property
-    def annotations(self) -> dict[str, str]:
-        return dict(self._document.get("annotations") or {})
-
-    @property
-    def owner(self) -> str:
-        """Name of the user who created the container, or the number where it has none."""
-        import pwd
-
-        uid = self._document.get("uid", 0)
-        try:
-            return pwd.getpwuid(uid).pw_name
-        except KeyError:
-            return str(uid)
-
-    def cgroup(self) -> Cgroup:
-        """Its place in the cgroup hierarchies; the directories may be gone."""
-        return Cgroup.from_state(self._document["cgroup"])
-
-    def _is_alive(self) -> bool:
-        stat = host.process_stat(self.pid) if self.pid else None
-        return stat is not None and stat.state not in "ZX" and stat.start_time == self._document["startTime"]
-
-    def status(self) -> str:
-        """creating, created, running, paused or stopped (runtime.md#state)."""
-        if not self.pid:
-            return "creating" if self._document.get("status") == "creating" and self._is_being_created() else "stopped"
-        if not self._is_alive():
-            return "stopped"
-        if self.cgroup().frozen:
-            return "paused"
-        entry = self._entry()
-        try:
-            return "created" if entry.exists("start.sock") and _listens(entry) else "running"
-        finally:
-            entry.close()
-
-    def _is_being_created(self) -> bool:
-        """Whether its creator still holds the lock; one that was killed has left a container that can only be
-        deleted."""
-        entry = self._entry()
-        try:
-            return bool(lib.ocirt_is_locked(entry.fd))
-        finally:
-            entry.close()
-
-    def state(self, status: str | None = None) -> dict[str, Any]:
-        """The state document of runtime.md#state."""
-        from ocirt.launch.create import state_document
-
-        status = status or self.status()
-        return state_document(self.id, status, 0 if status == "stopped" else self.pid, self.bundle, self.annotations)
-
-    def describe(self) -> dict[str, Any]:
-        """What ``ocirt state`` prints: the state document with runc's further fields, in runc's order."""
-        from ocirt.launch.create import SPEC_VERSION
-
-        status = self.status()
-        described: dict[str, Any] = {
-            "ociVersion": SPEC_VERSION,
-            "id": self.id,
-            "pid": 0 if status == "stopped" else self.pid,
-            "status": status,
-            "bundle": self.bundle,
-            "rootfs": self.rootfs,
-            "created": self.created,
-        }
-        if self.annotations:
-            described["annotations"] = self.annotations
-        described["owner"] = ""
-        return described
-
-    def config(self) -> dict[str, Any]:
-        """The configuration as it was at create, with what `update` has changed since."""
-        entry = self._entry()
-        try:
-            text = entry.read("config.json")
-        finally:
-            entry.close()
-        if text is None:
-            raise InternalError(f"the saved configuration of {self.id} is missing")
-        return parse_config(text)  # type: ignore[return-value]  # was validated at create
-
-    def process_template(self) -> dict[str, Any]:
-        """The container's own process, from which exec's options make another."""
-        return dict(self.config()["process"])
-
-    def pids(self) -> Pids:
-        """Host process ids of everything in the container's cgroup; of the init alone where it has no cgroup."""
-        cgroup = self.cgroup()
-        if cgroup.directories:
-            return sorted(cgroup.pids())
-        return [self.pid] if self._is_alive() else []
-
     # -- operations --------------------------------------------------------------------------------------------------
-
-    def _entry(self) -> Entry:
-        return Entry.open(self.root, self.id)
 
     def start(self) -> None:
         """Runs the user's program (runtime.md#start). Returns when it has been executed and the poststart hooks have
@@ -385,6 +265,22 @@ class Container:
 
         update.update(self, resources)
 
+    def stats(self) -> dict[str, Any]:
+        """What the container uses at this moment, as ``ocirt events --stats`` has it under ``data``; see
+        ocirt.cgroup.stats. WrongStatus, StepError."""
+        from ocirt import events
+
+        return events.stats(self)
+
+    def events(self, interval_sec: float | None = None) -> Events:
+        """OOM notices, and stats every *interval_sec*, until the init ends: for ``for`` and for ``async for``.
+
+        WrongStatus, StepError, OcirtError without a memory controller.
+        """
+        from ocirt.events import Events
+
+        return Events(self, interval_sec)
+
     def _open_init(self) -> int | None:
         """A pidfd of the init, None when it is dead. The pid may belong to another process by now: the start time
         tells."""
@@ -408,7 +304,7 @@ class Container:
         entry = self._entry()
         try:
             entry.lock()
-            self._document = _read_state(entry)
+            self._document = read_state(entry)
             status = self.status()
             if not force and status != "stopped":
                 raise WrongStatus(
@@ -508,24 +404,3 @@ class Container:
         from ocirt.seccomp import compile_filter
 
         return compile_filter(profile, cache_directory=f"{self.root}/{CACHE_NAME}")
-
-
-def _listens(entry: Entry) -> bool:
-    """Whether the init still waits: a start that was killed may have left the socket behind a program that runs."""
-    from ocirt.launch.begin import connect
-
-    try:
-        os.close(connect(entry))
-    except WrongStatus:
-        return False
-    return True
-
-
-def _read_state(entry: Entry) -> dict[str, Any]:
-    document = entry.read_document("state.json")
-    if document is None:
-        # Reserved a moment ago, or left by a create that was killed.
-        return {"status": "creating", "pid": 0}
-    if not isinstance(document, dict) or document.get("version") != 1:
-        raise InternalError(f"{entry.path}/state.json is of another version of ocirt")
-    return document

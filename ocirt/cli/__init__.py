@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, str] = {
     "create": "create a container",
     "delete": "delete any resources held by the container, often used with a detached container",
+    "events": "display container events such as OOM notifications, cpu, memory, and IO usage statistics",
     "exec": "execute a new process inside the container",
     "features": "show what this runtime supports, as JSON",
     "kill": "send a signal (default: SIGTERM) to the container's init process",
@@ -40,6 +41,7 @@ COMMANDS: dict[str, str] = {
     "spec": "create a new specification file",
     "start": "execute the user-defined process in a created container",
     "state": "output the state of a container",
+    "stats": "display what containers use, as a table that is drawn again and again",
     "update": "update container resource constraints",
 }
 

@@ -1,0 +1,175 @@
+"""class Record: what this host knows of a container, from its state directory, its cgroup and procfs.
+
+Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ocirt import host
+from ocirt._shim import lib
+from ocirt.cgroup import Cgroup
+from ocirt.config.load import parse_config
+from ocirt.errors import InternalError, WrongStatus
+from ocirt.state import Entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ocirt.processes import ProcessInfo
+
+
+class Record:
+    """A container that there is or was; the document is that of its state.json."""
+
+    __slots__ = ("_document", "id", "root")
+
+    def __init__(self, id: str, root: str, document: dict[str, Any]) -> None:
+        self.id = id
+        self.root = root
+        self._document = document
+
+    @property
+    def pid(self) -> int:
+        """Process id of the init on the host, 0 before there is one. It may be dead: see `status`."""
+        return int(self._document.get("pid") or 0)
+
+    @property
+    def bundle(self) -> str:
+        return str(self._document.get("bundle", ""))
+
+    @property
+    def rootfs(self) -> str:
+        return str(self._document.get("rootfs", ""))
+
+    @property
+    def created(self) -> str:
+        """Time of creation, RFC 3339 with nanoseconds, UTC."""
+        return str(self._document.get("created", ""))
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        return dict(self._document.get("annotations") or {})
+
+    @property
+    def owner(self) -> str:
+        """Name of the user who created the container, or the number where it has none."""
+        import pwd
+
+        uid = self._document.get("uid", 0)
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return str(uid)
+
+    def cgroup(self) -> Cgroup:
+        """Its place in the cgroup hierarchies; the directories may be gone."""
+        return Cgroup.from_state(self._document["cgroup"])
+
+    def _is_alive(self) -> bool:
+        stat = host.process_stat(self.pid) if self.pid else None
+        return stat is not None and stat.state not in "ZX" and stat.start_time == self._document["startTime"]
+
+    def status(self) -> str:
+        """creating, created, running, paused or stopped (runtime.md#state)."""
+        if not self.pid:
+            return "creating" if self._document.get("status") == "creating" and self._is_being_created() else "stopped"
+        if not self._is_alive():
+            return "stopped"
+        if self.cgroup().frozen:
+            return "paused"
+        entry = self._entry()
+        try:
+            return "created" if entry.exists("start.sock") and _listens(entry) else "running"
+        finally:
+            entry.close()
+
+    def _is_being_created(self) -> bool:
+        """Whether its creator still holds the lock; one that was killed has left a container that can only be
+        deleted."""
+        entry = self._entry()
+        try:
+            return bool(lib.ocirt_is_locked(entry.fd))
+        finally:
+            entry.close()
+
+    def state(self, status: str | None = None) -> dict[str, Any]:
+        """The state document of runtime.md#state."""
+        from ocirt.launch.create import state_document
+
+        status = status or self.status()
+        return state_document(self.id, status, 0 if status == "stopped" else self.pid, self.bundle, self.annotations)
+
+    def describe(self) -> dict[str, Any]:
+        """What ``ocirt state`` prints: the state document with runc's further fields, in runc's order."""
+        from ocirt.launch.create import SPEC_VERSION
+
+        status = self.status()
+        described: dict[str, Any] = {
+            "ociVersion": SPEC_VERSION,
+            "id": self.id,
+            "pid": 0 if status == "stopped" else self.pid,
+            "status": status,
+            "bundle": self.bundle,
+            "rootfs": self.rootfs,
+            "created": self.created,
+        }
+        if self.annotations:
+            described["annotations"] = self.annotations
+        described["owner"] = ""
+        return described
+
+    def config(self) -> dict[str, Any]:
+        """The configuration as it was at create, with what `update` has changed since."""
+        entry = self._entry()
+        try:
+            text = entry.read("config.json")
+        finally:
+            entry.close()
+        if text is None:
+            raise InternalError(f"the saved configuration of {self.id} is missing")
+        return parse_config(text)  # type: ignore[return-value]  # was validated at create
+
+    def process_template(self) -> dict[str, Any]:
+        """The container's own process, from which exec's options make another."""
+        return dict(self.config()["process"])
+
+    def pids(self) -> list[int]:
+        """Host process ids of everything in the container's cgroup; of the init alone where it has no cgroup."""
+        cgroup = self.cgroup()
+        if cgroup.directories:
+            return sorted(cgroup.pids())
+        return [self.pid] if self._is_alive() else []
+
+    def processes(self) -> list[ProcessInfo]:
+        """What `pids` has, described."""
+        from ocirt.processes import describe
+
+        return describe(self.pids())
+
+    def _entry(self) -> Entry:
+        return Entry.open(self.root, self.id)
+
+
+def _listens(entry: Entry) -> bool:
+    """Whether the init still waits: a start that was killed may have left the socket behind a program that runs."""
+    from ocirt.launch.begin import connect
+
+    try:
+        os.close(connect(entry))
+    except WrongStatus:
+        return False
+    return True
+
+
+def read_state(entry: Entry) -> dict[str, Any]:
+    """The document of state.json; that of a container in the making where there is none yet. InternalError."""
+    document = entry.read_document("state.json")
+    if document is None:
+        # Reserved a moment ago, or left by a create that was killed.
+        return {"status": "creating", "pid": 0}
+    if not isinstance(document, dict) or document.get("version") != 1:
+        raise InternalError(f"{entry.path}/state.json is of another version of ocirt")
+    return document
