@@ -162,6 +162,7 @@ enum ocirt_sync {
 	OCIRT_SYNC_ID_MAPS = 1,
 	OCIRT_SYNC_CREATE_RUNTIME,
 	OCIRT_SYNC_START,
+	OCIRT_SYNC_MOUNTS,
 };
 
 /* What detail of an ERROR says beyond errno. */

@@ -32,6 +32,25 @@ int ocirt_hang_up(int channel_fd);
 /* open_tree(2), Linux 5.2, with flags as in the man page. */
 int ocirt_open_tree(int dir_fd, const char *path, uint32_t flags);
 
+/* The same in the mount namespace of a process, at whose root an absolute path begins, with the caller's privileges. */
+int ocirt_open_tree_of(int pidfd, const char *path, uint32_t flags);
+
+/* A new filesystem: fsopen(2); fsconfig(2) with FSCONFIG_SET_FLAG for an option without a value (NULL), else with
+ * FSCONFIG_SET_STRING; and last FSCONFIG_CMD_CREATE with fsmount(2), whose attributes are MOUNT_ATTR_* (Linux 5.2). */
+int ocirt_fs_open(const char *type);
+int ocirt_fs_set(int fs_fd, const char *key, const char *value);
+int ocirt_fs_mount(int fs_fd, uint64_t attributes);
+
+/* A descriptor of a new user namespace with these maps, in the form of /proc/PID/uid_map; nobody is in it. */
+int ocirt_user_namespace(const char *uid_map, const char *gid_map);
+
+/* MOUNT_ATTR_IDMAP on a detached mount, or on the whole tree: mount_setattr(2), Linux 5.12. */
+int ocirt_set_id_map(int mount_fd, int user_namespace_fd, int recursive);
+
+/* Another descriptor of a directory, through a read-only mount of its own: nothing above it can be reached from there, and nothing
+ * in it be written. -EPERM without the privilege to clone mounts. */
+int ocirt_isolate_directory(int dir_fd);
+
 /* A SOCK_SEQPACKET socket that listens at path, or that is connected to it. path must fit into sun_path. */
 int ocirt_listen(const char *path);
 int ocirt_connect(const char *path);

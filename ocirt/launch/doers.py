@@ -9,7 +9,7 @@ from ocirt._shim import ffi, lib
 from ocirt.errors import InternalError, StepError
 from ocirt.launch import id_maps
 from ocirt.launch.channel import check
-from ocirt.launch.sources import open_source
+from ocirt.launch.sources import HOST_KINDS, IdMapper, open_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Doer:
     """What every walk needs. Descriptors that `open` returns belong to the caller."""
 
-    __slots__ = ("_entry_fds", "_hook_output_fd", "bundle_fd", "cgroup", "console", "state_text")
+    __slots__ = ("_entry_fds", "_hook_output_fd", "_id_mapper", "bundle_fd", "cgroup", "console", "state_text")
 
     def __init__(
         self,
@@ -39,10 +39,14 @@ class Doer:
         self.state_text = state_text
         self._hook_output_fd = -1
         self._entry_fds: list[int] = []
+        self._id_mapper = IdMapper()
 
-    def open(self, source: Source, op: Op) -> int:
-        if source.kind in ("tree", "namespace"):
-            return open_source(source, op, bundle_fd=self.bundle_fd)
+    def open(self, source: Source, op: Op, pid: int) -> int:
+        if source.kind in HOST_KINDS:
+            source_fd = open_source(source, op, pid, bundle_fd=self.bundle_fd)
+            if source.id_map is not None:
+                self._id_mapper.map(source_fd, source.id_map, op, pid)
+            return source_fd
         if source.kind == "console":
             assert self.console is not None
             return self.console()
@@ -50,12 +54,7 @@ class Doer:
             fd = self.cgroup.open_v2_fd()
             if fd is None:
                 raise InternalError("a plan for a v2 cgroup met a container without one")
-            # The new process has it for a moment too, when those in the container that may trace can use it already.
-            isolated = lib.ocirt_isolate_directory(fd)
-            if isolated < 0:
-                return fd
-            os.close(fd)
-            return int(isolated)
+            return fd
         if source.kind == "cgroup-entry":
             if not self._entry_fds:
                 self._entry_fds = self.cgroup.open_entry_fds()[::-1]
@@ -84,6 +83,7 @@ class Doer:
         for fd in self._entry_fds:
             os.close(fd)
         self._entry_fds = []
+        self._id_mapper.close()
 
 
 class Creator(Doer):
@@ -96,10 +96,10 @@ class Creator(Doer):
     settings: list[Any]
     cgroup_made: Callable[[], None]
 
-    def open(self, source: Source, op: Op) -> int:
+    def open(self, source: Source, op: Op, pid: int) -> int:
         if source.kind == "listener":
             return self.listener()
-        return Doer.open(self, source, op)
+        return Doer.open(self, source, op, pid)
 
     def do(self, op: Op, pid: int) -> None:
         value: Any = op.value
@@ -129,7 +129,7 @@ class Joiner(Doer):
     init_pid: int
     init_pidfd: int
 
-    def open(self, source: Source, op: Op) -> int:
+    def open(self, source: Source, op: Op, pid: int) -> int:
         if source.kind == "init":
             return os.dup(self.init_pidfd)
         if source.kind == "init-root":
@@ -138,7 +138,7 @@ class Joiner(Doer):
                 return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError as error:
                 raise StepError(op.step, error.errno or 0, filename=path, origin=op.origin) from None
-        return Doer.open(self, source, op)
+        return Doer.open(self, source, op, pid)
 
 
 def connect_console(path: str) -> int:

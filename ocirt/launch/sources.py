@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import os
+from errno import EINVAL
 
 from ocirt._shim import ffi, lib
+from ocirt.errors import StepError
 from ocirt.launch.channel import check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ocirt.plan.op import Op, Source
+    from ocirt.plan.op import IdMap, Op, Source
+
+#: The kinds of sources that have a path, or are filesystems.
+HOST_KINDS = frozenset(("tree", "container-tree", "filesystem", "namespace"))
+
+_LOG_BYTES = 160
 
 
-def open_source(source: Source, op: Op, *, bundle_fd: int) -> int:
-    """Opens a source that has a path; relative ones are the bundle's. Raises StepError with the operation's words and
+def open_source(source: Source, op: Op, pid: int, *, bundle_fd: int) -> int:
+    """Opens a source of HOST_KINDS; relative paths are the bundle's. Raises StepError with the operation's words and
     pointer."""
     path = source.path
-    if source.kind == "tree":
-        flags = lib.OPEN_TREE_CLONE | lib.OPEN_TREE_CLOEXEC | (lib.AT_RECURSIVE if source.recursive else 0)
-        fd = lib.ocirt_open_tree(bundle_fd, ffi.from_buffer(os.fsencode(path) + b"\0"), flags)
-    elif source.kind == "namespace":
+    if source.kind == "filesystem":
+        return _make_filesystem(source, op)
+    if source.kind == "namespace":
         fd = _open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return check(fd, op.step, path, origin=op.origin)
+    flags = lib.OPEN_TREE_CLONE | lib.OPEN_TREE_CLOEXEC | (lib.AT_RECURSIVE if source.recursive else 0)
+    if source.kind == "tree":
+        fd = lib.ocirt_open_tree(bundle_fd, _c_string(path), flags)
     else:
-        raise AssertionError(source.kind)
+        pidfd = os.pidfd_open(pid)
+        try:
+            fd = lib.ocirt_open_tree_of(pidfd, _c_string(path), flags)
+        finally:
+            os.close(pidfd)
     return check(fd, op.step, path, origin=op.origin)
+
+
+def _c_string(text: str) -> object:
+    return ffi.from_buffer(text.encode("utf-8", "surrogateescape") + b"\0")
 
 
 def _open(path: str, flags: int) -> int:
@@ -33,5 +51,68 @@ def _open(path: str, flags: int) -> int:
         return -(error.errno or 5)
 
 
-def open_null() -> int:
-    return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+def _make_filesystem(source: Source, op: Op) -> int:
+    device, *options = source.data
+    fs_fd = check(lib.ocirt_fs_open(_c_string(source.path)), op.step, source.path, origin=op.origin)
+    try:
+        result = lib.ocirt_fs_set(fs_fd, b"source", _c_string(device))
+        for option in options:
+            if result < 0:
+                break
+            key, equals, value = option.partition("=")
+            result = lib.ocirt_fs_set(fs_fd, _c_string(key), _c_string(value) if equals else ffi.NULL)
+        if result == 0:
+            result = lib.ocirt_fs_mount(fs_fd, source.index)
+        if result < 0:
+            raise StepError(op.step, -result, filename=source.path, origin=op.origin, detail=_log(fs_fd))
+        return int(result)
+    finally:
+        os.close(fs_fd)
+
+
+def _log(fs_fd: int) -> str:
+    """What the filesystem says about its options, without the letter in front: fsopen(2)."""
+    try:
+        text = os.read(fs_fd, _LOG_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "".join(character for character in text[2:] if character.isprintable())
+
+
+class IdMapper:
+    """Maps the ids of mounts, with one user namespace for each mapping."""
+
+    __slots__ = ("_namespaces",)
+
+    def __init__(self) -> None:
+        self._namespaces: dict[tuple[str, str], int] = {}
+
+    def map(self, mount_fd: int, id_map: IdMap, op: Op, pid: int) -> None:
+        """Maps the ids of a detached mount; *pid* is the container's process, in whose user namespace the mapping is
+        that has no lines. Raises StepError, and closes *mount_fd* then."""
+        try:
+            namespace_fd = self._namespace(id_map, op, pid)
+            result = lib.ocirt_set_id_map(mount_fd, namespace_fd, id_map.recursive)
+            if result < 0:
+                hint = "perhaps the filesystem cannot map ids on this kernel" if result == -EINVAL else None
+                step = f"map the ids of {op.path}"
+                raise StepError(step, -result, filename=op.path, origin=op.origin, hint=hint)
+        except BaseException:
+            os.close(mount_fd)
+            raise
+
+    def _namespace(self, id_map: IdMap, op: Op, pid: int) -> int:
+        key = (id_map.uids, id_map.gids)
+        fd = self._namespaces.get(key)
+        if fd is None:
+            if id_map.uids:
+                fd = lib.ocirt_user_namespace(_c_string(id_map.uids), _c_string(id_map.gids))
+            else:
+                fd = _open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            self._namespaces[key] = check(fd, f"make a user namespace for the ids of {op.path}", origin=op.origin)
+        return fd
+
+    def close(self) -> None:
+        for fd in self._namespaces.values():
+            os.close(fd)
+        self._namespaces = {}

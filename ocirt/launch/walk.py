@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from ocirt.plan.op import Op, Plan, Source
 
     class Doer(Protocol):
-        """Who knows the container: opens what a plan can only name, does the host's operations."""
+        """Who knows the container: opens what a plan can only name, does the host's operations. *pid* is the
+        container's process, 0 where it is not known and not needed."""
 
-        def open(self, source: Source, op: Op) -> int: ...
+        def open(self, source: Source, op: Op, pid: int) -> int: ...
         def do(self, op: Op, pid: int) -> None: ...
         def hook_output(self) -> bytes: ...
 
@@ -120,7 +121,7 @@ class Walk:
             if op.kind == "HOOK":
                 self._known_pid()  # the hook is told
             for source in op.sources:
-                self._alive(self.channel.push(self._doer.open(source, op)))
+                self._alive(self.channel.push(self._open(source, op)))
             if op.kind == "SYNC":
                 self._alive(self.channel.flush())
                 self._expect(lib.OCIRT_REPORT_SYNC)
@@ -134,6 +135,13 @@ class Walk:
         self._alive(self.channel.flush())
         self._expect_program()
         self._reap_stage()
+
+    def _open(self, source: Source, op: Op) -> int:
+        if not source.needs_init:
+            return self._doer.open(source, op, 0)
+        # The init may be waiting for one of those before it tells its pid.
+        self._alive(self.channel.flush())
+        return self._doer.open(source, op, self._known_pid())
 
     def commit(self, *, and_start: bool) -> None:
         """Create is complete. With *and_start* the init starts at once, on this channel, and `run` goes on."""

@@ -85,9 +85,10 @@ EXEC: tuple[Topic, ...] = (
     process.oom_score_adj,
     process.raise_rlimits,
     process.initial_affinity,
+    # Not left to the new process, which others can see already: it has no descriptor of the host's cgroups.
+    cgroups.join,
     joining.namespaces,
     joining.clone,
-    cgroups.join,
     process.final_affinity,
     joining.root,
     namespaces.become_root,

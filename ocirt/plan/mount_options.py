@@ -75,15 +75,32 @@ BINDS = {"bind": False, "rbind": True}
 # runc's own: what the image has at the place of a tmpfs is copied into it.
 EXTENSIONS = frozenset(("tmpcopyup",))
 
-OPTION_WORDS = tuple(sorted({*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATIONS, *SUPERBLOCK, *BINDS, *EXTENSIONS}))
+# ocirt.plan.id_mapping says what may stand behind them.
+ID_MAPS = frozenset(("idmap", "ridmap"))
+
+OPTION_WORDS = tuple(
+    sorted({*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATIONS, *SUPERBLOCK, *BINDS, *EXTENSIONS, *ID_MAPS})
+)
 
 
 class Options:
     """The options of one mount, sorted out: ``set``/``clear`` for the mount, ``tree_set``/``tree_clear`` for the tree
     below, ``propagation`` packed as in csrc/plan.h, ``bind`` (None, or whether it is recursive), ``data`` and
-    ``superblock`` for the filesystem, ``copy_up``: the content of the target is copied into it."""
+    ``superblock`` for the filesystem, ``copy_up``: the content of the target is copied into it, ``id_map``: the
+    option idmap or ridmap as it stands there."""
 
-    __slots__ = ("bind", "clear", "copy_up", "data", "propagation", "set", "superblock", "tree_clear", "tree_set")
+    __slots__ = (
+        "bind",
+        "clear",
+        "copy_up",
+        "data",
+        "id_map",
+        "propagation",
+        "set",
+        "superblock",
+        "tree_clear",
+        "tree_set",
+    )
 
     def __init__(self, words: list[str]) -> None:
         self.set = 0
@@ -95,6 +112,7 @@ class Options:
         self.data: list[str] = []
         self.superblock: list[str] = []
         self.copy_up = False
+        self.id_map: str | None = None
         for word in words:
             if word in ATTRIBUTES:
                 self.set, self.clear = _apply(self.set, self.clear, ATTRIBUTES[word])
@@ -109,6 +127,8 @@ class Options:
             elif word in SUPERBLOCK:
                 if SUPERBLOCK[word]:
                     self.superblock.append(SUPERBLOCK[word])
+            elif word.partition("=")[0] in ID_MAPS:
+                self.id_map = word
             elif word:
                 self.data.append(word)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ocirt.errors import ConfigError, UnsupportedError
+from ocirt.errors import ConfigError
 from ocirt.plan import cgroup_mounts
 from ocirt.plan.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
+from ocirt.plan.id_mapping import id_map
 from ocirt.plan.mount_options import Options, pack_propagation
-from ocirt.plan.op import Op, strings
+from ocirt.plan.op import Op, Source, strings
 from ocirt.plan.rootfs import default_propagation, propagation
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ PROC_ALLOWED = frozenset(
 # Filesystems without a device: read-only is a matter of the mount, not of the superblock, which others may share.
 _VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay", "ramfs"))
 
-_WAITING_FOR = {"idmap": "a later version of ocirt", "ridmap": "a later version of ocirt"}
+_SYNC_MOUNTS = 4
 
 
 def clean(destination: str) -> str:
@@ -56,15 +57,14 @@ def ops(c: Compilation) -> list[Op]:
     for index, mount in enumerate(c.config.get("mounts") or ()):
         pointer = f"/mounts/{index}"
         options = Options(mount.get("options") or [])
-        _refuse_unsupported(mount, options, pointer)
         kind = mount.get("type") or ""
         destination = _destination(c, mount["destination"])
         if options.bind is not None or kind == "bind":
-            result.append(_bind(c, mount, destination, options, pointer))
+            result += _bind(c, mount, destination, options, pointer)
         elif kind == "cgroup" or (kind == "cgroup2" and c.host.hierarchies):
             result += cgroup_mounts.ops(c, destination, options, pointer)
         else:
-            result += _filesystem(mount, kind, destination, options, pointer)
+            result += _filesystem(c, mount, kind, destination, options, pointer)
     return result
 
 
@@ -93,15 +93,6 @@ def _destination(c: Compilation, destination: str) -> str:
     return clean(destination)
 
 
-def _refuse_unsupported(mount: Any, options: Options, pointer: str) -> None:
-    for word in options.data:
-        name = word.partition("=")[0]
-        if name in _WAITING_FOR:
-            raise UnsupportedError(f"mount option {word!r}", _WAITING_FOR[name], pointer=pointer + "/options")
-    if mount.get("uidMappings") or mount.get("gidMappings"):
-        raise UnsupportedError("an idmapped mount", _WAITING_FOR["idmap"], pointer=pointer + "/uidMappings")
-
-
 def _attributes(options: Options) -> tuple[int, int]:
     """a and b of BIND: the mount's own attributes in the low half, those of the tree in the high half."""
     return options.set | options.tree_set << 32, options.clear | options.tree_clear << 32
@@ -111,7 +102,7 @@ def _proc_flags(destination: str) -> tuple[str, ...]:
     return ("ON_PROCFS", "NO_SYMLINKS") if destination in PROC_ALLOWED else ()
 
 
-def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointer: str) -> Op:
+def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointer: str) -> list[Op]:
     source = mount.get("source")
     if not source:
         raise ConfigError("a bind mount needs a source", pointer=pointer + "/source")
@@ -122,8 +113,9 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
     a, b = _attributes(options)
     flags = _proc_flags(destination) + (("RECURSIVE",) if recursive else ())
     word = "rbind" if recursive else "bind"
-    text, sources = c.host_tree(source, recursive=recursive)
-    return Op(
+    mapping = id_map(c, mount, options.id_map, pointer + "/options")
+    text, sources = c.host_tree(source, recursive=recursive, id_map=mapping)
+    bind = Op(
         "BIND",
         f"{word} {source} on {destination}{_said(mount)}",
         pointer,
@@ -135,6 +127,9 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
         c=pack_propagation(first + options.propagation),
         sources=sources,
     )
+    if sources and sources[0].kind == "container-tree":
+        return [Op("SYNC", f"wait for {source} to be opened", pointer + "/source", a=_SYNC_MOUNTS), bind]
+    return [bind]
 
 
 def _said(mount: Any) -> str:
@@ -142,7 +137,7 @@ def _said(mount: Any) -> str:
     return f" ({','.join(words)})" if words else ""
 
 
-def _filesystem(mount: Any, kind: str, destination: str, options: Options, pointer: str) -> list[Op]:
+def _filesystem(c: Compilation, mount: Any, kind: str, destination: str, options: Options, pointer: str) -> list[Op]:
     if not kind:
         raise ConfigError("a mount needs a type unless it is a bind mount", pointer=pointer + "/type")
     flags: tuple[str, ...] = ()
@@ -163,10 +158,18 @@ def _filesystem(mount: Any, kind: str, destination: str, options: Options, point
         flags += ("COPY_UP",)
     if destination in PROC_ALLOWED:
         flags += _proc_flags(destination)
+    step = f"mount {kind} on {destination}{_said(mount)}"
+    mapping = id_map(c, mount, options.id_map, pointer + "/options")
+    if mapping is not None:
+        if options.copy_up:
+            raise ConfigError("tmpcopyup is not for an id-mapped mount", pointer=pointer + "/options")
+        # Made by the runtime: the init has no rights over a mapping to ids that are not of its user namespace.
+        made = Source("filesystem", kind, index=attributes, data=(mount.get("source") or kind, *data), id_map=mapping)
+        return [Op("BIND", step, pointer, path=destination, c=pack_propagation(options.propagation), sources=(made,))]
     return [
         Op(
             "MOUNT",
-            f"mount {kind} on {destination}{_said(mount)}",
+            step,
             pointer,
             path=destination,
             text=kind,

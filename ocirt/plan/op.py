@@ -11,21 +11,51 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class IdMap:
+    """How the ids of a mount are mapped: ``uids`` and ``gids`` in the form of /proc/PID/uid_map, both empty for those
+    of the container's user namespace; ``recursive``: the mounts below, too."""
+
+    __slots__ = ("gids", "recursive", "uids")
+
+    def __init__(self, uids: str, gids: str, recursive: bool) -> None:
+        self.uids = uids
+        self.gids = gids
+        self.recursive = recursive
+
+
 class Source:
     """A descriptor that the runtime opens for an op.
 
-    ``kind`` is "tree" (a clone of the mounts at ``path``, open_tree(2)), "path" (O_PATH), "namespace" (read-only), or a
-    word for what only the launch knows: "console", "listener", "hook-input", "hook-output", "cgroup-entry", "cgroup",
-    "init", "init-root".
+    ``kind`` is "tree" (a clone of the mounts at ``path``, open_tree(2)), "container-tree" (the same in the container's
+    mounts as they are by then), "filesystem" (a new one of type ``path``, with the source and the options in ``data``
+    and the attributes ``index``), "path" (O_PATH), "namespace" (read-only), or a word for what only the launch knows:
+    "console", "listener", "hook-input", "hook-output", "cgroup-entry", "cgroup", "init", "init-root". The first three
+    may have an ``id_map``.
     """
 
-    __slots__ = ("index", "kind", "path", "recursive")
+    __slots__ = ("data", "id_map", "index", "kind", "path", "recursive")
 
-    def __init__(self, kind: str, path: str = "", *, recursive: bool = False, index: int = 0) -> None:
+    def __init__(
+        self,
+        kind: str,
+        path: str = "",
+        *,
+        recursive: bool = False,
+        index: int = 0,
+        data: tuple[str, ...] = (),
+        id_map: IdMap | None = None,
+    ) -> None:
         self.kind = kind
         self.path = path
         self.recursive = recursive
         self.index = index
+        self.data = data
+        self.id_map = id_map
+
+    @property
+    def needs_init(self) -> bool:
+        """Whether it is reached by way of the container's process."""
+        return self.kind == "container-tree" or (self.id_map is not None and not self.id_map.uids)
 
     def __repr__(self) -> str:
         return f"Source({self.kind!r}, {self.path!r})"
@@ -239,13 +269,14 @@ class Compilation:
         """Whether the container is in another namespace of this kind than the runtime."""
         return kind in self.create_namespaces or kind in self.join_namespaces
 
-    def host_tree(self, path: str, *, recursive: bool) -> tuple[str, tuple[Source, ...]]:
+    def host_tree(self, path: str, *, recursive: bool, id_map: IdMap | None = None) -> tuple[str, tuple[Source, ...]]:
         """How the init gets at mounts of the host: by a path, which it resolves in its copy of the host's mounts, or by
         a descriptor, with which the runtime has resolved it. Exactly one of the two looks it up.
 
         The descriptor reaches what the root of a user namespace may not, and is of the host's own mounts, which
         "shared" needs. The path saves both sides a call and keeps the kernel's list of mounts in the order of the
-        configuration.
+        configuration. A path into the root filesystem leads to what has been mounted there before, and so into the
+        mounts of the init; an op with such a source comes after a meeting.
         """
         absolute = path if path.startswith("/") else f"{self.bundle}/{path}"
         shared = "shared" in (self.linux.get("rootfsPropagation") or "")
@@ -253,9 +284,17 @@ class Compilation:
         in_reach = (
             "mount" in self.create_namespaces and not self.has_namespace("user") and not absolute.startswith("/proc/")
         )
-        if not self.host.privileged or (in_reach and not shared):
+        if id_map is None and (not self.host.privileged or (in_reach and not shared)):
             return absolute, ()
-        return "", (Source("tree", absolute, recursive=recursive),)
+        is_inside = "mount" in self.create_namespaces and self._is_in_rootfs(absolute)
+        kind = "container-tree" if is_inside else "tree"
+        return "", (Source(kind, absolute, recursive=recursive, id_map=id_map),)
+
+    def _is_in_rootfs(self, absolute: str) -> bool:
+        """As the configuration names it, and as it is called without symbolic links."""
+        named = self.config["root"]["path"]
+        roots = (self.rootfs, named if named.startswith("/") else f"{self.bundle}/{named}")
+        return any(absolute.startswith(root.rstrip("/") + "/") for root in roots)
 
 
 if TYPE_CHECKING:
