@@ -209,7 +209,7 @@ def _cpu_v1(cpu: Mapping[str, Any], pointer: str) -> list[Setting]:
     ):
         if cpu.get(name):
             settings.append(Setting("cpu", file, str(max(cpu[name], -1)), f"{pointer}/{name}"))
-    return settings + _cpu_common(cpu, pointer, "cpu.cfs_burst_us")
+    return _with_burst_and_idle(settings, cpu, pointer, "cpu.cfs_burst_us")
 
 
 def _cpu_v2(cpu: Mapping[str, Any], pointer: str) -> list[Setting]:
@@ -224,17 +224,20 @@ def _cpu_v2(cpu: Mapping[str, Any], pointer: str) -> list[Setting]:
         # One number alone is the quota, and leaves the period.
         value = _max(quota or -1) + (f" {period}" if period else "")
         settings.append(Setting("cpu", "cpu.max", value, pointer + ("/quota" if quota else "/period")))
-    return settings + _cpu_common(cpu, pointer, "cpu.max.burst")
+    return _with_burst_and_idle(settings, cpu, pointer, "cpu.max.burst")
 
 
-def _cpu_common(cpu: Mapping[str, Any], pointer: str, burst_file: str) -> list[Setting]:
-    settings = []
-    # Idle after shares, which an idle cgroup has not (EINVAL).
-    for name, file in (("burst", burst_file), ("idle", "cpu.idle")):
-        value = cpu.get(name)
-        if value is not None:
-            settings.append(Setting("cpu", file, str(value), f"{pointer}/{name}", optional=value == 0))
-    return settings
+def _with_burst_and_idle(
+    settings: list[Setting], cpu: Mapping[str, Any], pointer: str, burst_file: str
+) -> list[Setting]:
+    burst, idle = cpu.get("burst"), cpu.get("idle")
+    if burst is not None:
+        settings = [*settings, Setting("cpu", burst_file, str(burst), pointer + "/burst", optional=burst == 0)]
+    if idle is None:
+        return settings
+    setting = Setting("cpu", "cpu.idle", str(idle), pointer + "/idle", optional=idle == 0)
+    # An idle cgroup has no shares (EINVAL), and one that is idle no more has the default ones.
+    return [*settings, setting] if idle else [setting, *settings]
 
 
 def _memory(memory: Mapping[str, Any], layout: Layout) -> list[Setting]:

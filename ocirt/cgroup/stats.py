@@ -174,7 +174,7 @@ def _cpu(files: Files) -> Document:
         "throttledTime": throttled_nsec,
     }
     document: Document = {}
-    if usage or kernel or user:
+    if kernel or user or any(usage.values()):
         document["usage"] = {**_without_zeros(usage), "kernel": kernel, "user": user}
     if any(throttling.values()):
         document["throttling"] = _without_zeros(throttling)
