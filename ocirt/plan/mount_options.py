@@ -63,7 +63,7 @@ SUPERBLOCK = {
     "nolazytime": "nolazytime",
     "mand": "mand",
     "nomand": "nomand",
-    "silent": "silent",
+    "silent": "",  # concerns messages of mount(2) only
     "loud": "",
     "iversion": "iversion",
     "noiversion": "",

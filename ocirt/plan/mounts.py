@@ -142,7 +142,8 @@ def _filesystem(c: Compilation, mount: Any, kind: str, destination: str, options
         raise ConfigError("a mount needs a type unless it is a bind mount", pointer=pointer + "/type")
     flags: tuple[str, ...] = ()
     attributes = options.set | options.tree_set
-    data = options.superblock + options.data
+    # A flag that mount(2) takes for every filesystem is an option that only some of those with a device know.
+    data = [word for word in options.superblock if word != "iversion" or kind not in _VIRTUAL] + options.data
     if attributes & MOUNT_ATTR_RDONLY:
         if _is_late(kind, destination, options):
             attributes &= ~MOUNT_ATTR_RDONLY
