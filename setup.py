@@ -4,6 +4,7 @@
     ocirt/ocirt-init              the static program that becomes the container's process (csrc/init)
     ocirt/config/_validator.py    schemas/*.json as plain Python
     ocirt/schemas/*.json          for error reports
+    ocirt/modules.archive         the package's bytecode in one file (csrc/build_archive.py)
     bin/ocirt                     the command (csrc/launcher.c)
 
 ``CC``, ``CFLAGS`` and ``LDFLAGS`` are honoured (for ocirt-init, which has no libc, only ``CC``).
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 from setuptools import find_packages, setup
 from setuptools.command.build_ext import build_ext
@@ -86,6 +88,16 @@ def compile_program(arguments: list[str]) -> None:
         raise SystemExit("ocirt cannot be built: the C compiler has failed, see its messages above")
 
 
+def load(path: str) -> Any:
+    """The module of the source tree at *path*, which is not for installation."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class BuildPackage(build_py):
     """Adds to the copied package what is made of csrc/init and schemas/. An editable build puts it into the tree."""
 
@@ -98,6 +110,7 @@ class BuildPackage(build_py):
         self.copy_schemas(package / "schemas")
         if not self.editable_mode:
             self.record_commit(package / "_version.py")
+        load("csrc/build_archive.py").build(package, package / "modules.archive", keep_times=self.editable_mode)
 
     def build_init(self, program: Path) -> None:
         sources = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("csrc/init/*.c"))]
@@ -105,12 +118,7 @@ class BuildPackage(build_py):
         program.chmod(0o755)
 
     def build_validator(self, module: Path) -> None:
-        spec = importlib.util.spec_from_file_location("build_validator", ROOT / "schemas/build_validator.py")
-        assert spec is not None
-        assert spec.loader is not None
-        builder = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(builder)
-        builder.build(str(module))
+        load("schemas/build_validator.py").build(str(module))
 
     def copy_schemas(self, directory: Path) -> None:
         directory.mkdir(exist_ok=True)

@@ -3,8 +3,9 @@
  * The `ocirt` command: embeds Python, isolated from its environment and without `site`, and calls ocirt.__main__.run().
  *
  * Engines start this program for every step of a container's life, so its start-up is most of what `ocirt state` costs.
- * The embedded interpreter searches no paths, reads no .pth files and collects no garbage. Where the interpreter has no
- * shared library, or it cannot be loaded, `python3 -I -S` is executed instead.
+ * The embedded interpreter searches no paths, reads no .pth files and collects no garbage, and ocirt/archive.py imports the
+ * package out of one file. Without that file, or with one for another Python, modules are imported as ever. Where the
+ * interpreter has no shared library, or it cannot be loaded, `python3 -I -S` is executed instead.
  *
  * Nothing here depends on the environment, on the working directory or on argv[0]: the installation is found from
  * /proc/self/exe. setup.py records the facts of the building interpreter as RECORDED_* macros:
@@ -18,6 +19,7 @@
  *     RECORDED_SOURCE       the source tree for an editable installation, otherwise ""
  */
 #include <Python.h>
+#include <marshal.h>
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,6 +31,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TEXT_OF(token) #token
@@ -37,27 +41,51 @@
 #define LIBPYTHON_X_Y "lib" PYTHON_X_Y ".so.1.0"
 
 /* Everything that is used of libpython, which is loaded at run time so that its absence is not fatal. */
-#define FUNCTIONS(F)                      \
-	F(PyConfig_Clear)                 \
-	F(PyConfig_InitIsolatedConfig)    \
-	F(PyConfig_SetBytesArgv)          \
-	F(PyConfig_SetBytesString)        \
-	F(PyErr_Print)                    \
-	F(PyGC_Disable)                   \
-	F(PyImport_ImportModule)          \
-	F(PyObject_CallNoArgs)            \
-	F(PyObject_GetAttrString)         \
-	F(PyPreConfig_InitIsolatedConfig) \
-	F(PyStatus_Exception)             \
-	F(PyWideStringList_Append)        \
-	F(Py_DecodeLocale)                \
-	F(Py_InitializeFromConfig)        \
-	F(Py_PreInitialize)
+#define SYMBOLS(S)                        \
+	S(PyCMethod_New)                  \
+	S(PyConfig_Clear)                 \
+	S(PyConfig_InitIsolatedConfig)    \
+	S(PyConfig_SetBytesArgv)          \
+	S(PyConfig_SetBytesString)        \
+	S(PyDict_GetItemString)           \
+	S(PyDict_New)                     \
+	S(PyErr_Print)                    \
+	S(PyEval_EvalCode)                \
+	S(PyGC_Disable)                   \
+	S(PyImport_ImportModule)          \
+	S(PyList_Append)                  \
+	S(PyList_New)                     \
+	S(PyMarshal_ReadObjectFromString) \
+	S(PyMemoryView_FromMemory)        \
+	S(PyObject_CallFunction)          \
+	S(PyObject_CallNoArgs)            \
+	S(PyObject_GetAttrString)         \
+	S(PyPreConfig_InitIsolatedConfig) \
+	S(PyStatus_Exception)             \
+	S(PyTuple_GetItem)                \
+	S(PyUnicode_DecodeFSDefault)      \
+	S(PyWideStringList_Append)        \
+	S(Py_BuildValue)                  \
+	S(Py_DecodeLocale)                \
+	S(Py_InitializeFromConfig)        \
+	S(Py_PreInitialize)               \
+	S(Py_Version)
 
 #define DECLARE(name) __typeof__(&name) name;
 static struct {
-	FUNCTIONS(DECLARE)
+	SYMBOLS(DECLARE)
+	/* Not a part of the stable interface: without it the interpreter is initialized in one go. */
+	PyStatus (*_Py_InitializeMain)(void);
 } python;
+
+/* modules.archive: this, and then what csrc/build_archive.py says. Numbers in host byte order. */
+struct archive {
+	char magic[8];
+	uint32_t python_version; /* as PY_VERSION_HEX, of the interpreter that compiled the modules */
+	uint32_t index_size;
+	char index[];
+};
+static const char ARCHIVE_MAGIC[8] = "ocirt\0\0\1";
 
 struct installation {
 	char prefix[PATH_MAX];      /* of the environment that this command is installed in */
@@ -240,7 +268,8 @@ static bool load_libpython(const char *path)
 	*(void **)&python.name = dlsym(library, #name); \
 	if (python.name == NULL)                        \
 		return false;
-	FUNCTIONS(LOOK_UP)
+	SYMBOLS(LOOK_UP)
+	*(void **)&python._Py_InitializeMain = dlsym(library, "_Py_InitializeMain");
 	return true;
 }
 
@@ -272,7 +301,46 @@ static void append_search_paths(PyConfig *config, const struct installation *ins
 	config->module_search_paths_set = 1;
 }
 
-static void initialize_python(const struct installation *installation, int argc, char **argv)
+/* Whether this interpreter runs bytecode that *version* has compiled: that is one for all final releases of a minor one. */
+static bool runs_code_of(unsigned long version)
+{
+	unsigned long own = *python.Py_Version;
+	bool final = (version >> 4 & 0xf) == PY_RELEASE_LEVEL_FINAL && (own >> 4 & 0xf) == PY_RELEASE_LEVEL_FINAL;
+
+	return own == version || (final && own >> 16 == version >> 16);
+}
+
+/* The archive beside the package, or NULL when there is none for this interpreter. */
+static const struct archive *open_archive(const struct installation *installation, size_t *ret_size)
+{
+	const struct archive *archive;
+	char path[PATH_MAX];
+	struct stat st;
+	int fd;
+
+	print_path(path, sizeof(path), "%.*s/ocirt/modules.archive", (int)strcspn(installation->packages, ":"),
+		   installation->packages);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) < 0 || (size_t)st.st_size < sizeof(*archive)) {
+		close(fd);
+		return NULL;
+	}
+	*ret_size = (size_t)st.st_size;
+	archive = mmap(NULL, *ret_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	close(fd);
+	if (archive == MAP_FAILED)
+		return NULL;
+	if (memcmp(archive->magic, ARCHIVE_MAGIC, sizeof(ARCHIVE_MAGIC)) != 0 ||
+	    archive->index_size > *ret_size - sizeof(*archive) || !runs_code_of(archive->python_version)) {
+		munmap((void *)archive, *ret_size);
+		return NULL;
+	}
+	return archive;
+}
+
+static void initialize_python(const struct installation *installation, bool completely, int argc, char **argv)
 {
 	PyPreConfig preconfig;
 	PyConfig config;
@@ -286,6 +354,7 @@ static void initialize_python(const struct installation *installation, int argc,
 	config.install_signal_handlers = 0;
 	config.pathconfig_warnings = 0;
 	config.parse_argv = 0;
+	config._init_main = completely;
 	check(python.PyConfig_SetBytesArgv(&config, argc, argv));
 	check(python.PyConfig_SetBytesString(&config, &config.executable, installation->executable));
 	check(python.PyConfig_SetBytesString(&config, &config.base_executable, installation->executable));
@@ -299,6 +368,46 @@ static void initialize_python(const struct installation *installation, int argc,
 	python.PyConfig_Clear(&config);
 }
 
+/* Does what initialize_python() has left out when it was not to do it completely. */
+static PyObject *complete_python(PyObject *self, PyObject *arguments)
+{
+	static bool done;
+
+	(void)self, (void)arguments;
+	if (!done) {
+		done = true; /* first: it imports modules, and whatever that asks us for it gives itself */
+		check(python._Py_InitializeMain());
+	}
+	return python.Py_BuildValue("");
+}
+
+/* Imports from *archive* from now on, by the first thing in its index: ocirt/archive.py. False when that failed. */
+static bool install_importers(const struct archive *archive, size_t size, const struct installation *installation, int argc,
+			      char **argv)
+{
+	static PyMethodDef completion = { "complete", complete_python, METH_NOARGS, NULL };
+	char *code = (char *)archive->index + archive->index_size;
+	PyObject *index = python.PyMarshal_ReadObjectFromString(archive->index, archive->index_size);
+	PyObject *view = python.PyMemoryView_FromMemory(code, (char *)archive + size - code, PyBUF_READ);
+	PyObject *complete = python.PyCMethod_New(&completion, NULL, NULL, NULL);
+	PyObject *globals = python.PyDict_New(), *words = python.PyList_New(0);
+	PyObject *importer, *install;
+
+	if (index == NULL || view == NULL || complete == NULL || globals == NULL || words == NULL)
+		return false;
+	for (int i = 0; i < argc; i++) {
+		PyObject *word = python.PyUnicode_DecodeFSDefault(argv[i]);
+		if (word == NULL || python.PyList_Append(words, word) < 0)
+			return false;
+	}
+	importer = python.PyTuple_GetItem(index, 0);
+	if (importer == NULL || python.PyEval_EvalCode(importer, globals, globals) == NULL)
+		return false;
+	install = python.PyDict_GetItemString(globals, "install");
+	return install != NULL && python.PyObject_CallFunction(install, "OOssOO", index, view, installation->dynload,
+							       installation->packages, words, complete) != NULL;
+}
+
 /* Calls ocirt.__main__.run(), which ends the process. Returns only when that failed. */
 static void call_run(void)
 {
@@ -307,7 +416,6 @@ static void call_run(void)
 
 	if (run != NULL)
 		python.PyObject_CallNoArgs(run);
-	python.PyErr_Print();
 }
 
 static void execute_interpreter(const struct installation *installation, int argc, char **argv)
@@ -334,6 +442,8 @@ static void execute_interpreter(const struct installation *installation, int arg
 int main(int argc, char **argv)
 {
 	static struct installation installation;
+	const struct archive *archive;
+	size_t archive_size = 0;
 
 	open_missing_standard_streams();
 	find_installation(&installation);
@@ -342,8 +452,11 @@ int main(int argc, char **argv)
 	/* As in any Python: a hook that does not read its standard input is an EPIPE and not our end. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	initialize_python(&installation, argc, argv);
+	archive = open_archive(&installation, &archive_size);
+	initialize_python(&installation, archive == NULL || python._Py_InitializeMain == NULL, argc, argv);
 	python.PyGC_Disable(); /* this process ends before there is much to collect; saves 0.8 ms */
-	call_run();
+	if (archive == NULL || install_importers(archive, archive_size, &installation, argc, argv))
+		call_run();
+	python.PyErr_Print();
 	return EXIT_FAILURE;
 }

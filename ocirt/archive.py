@@ -1,0 +1,159 @@
+"""Imports the modules of the `ocirt` command out of one file. csrc/launcher.c runs this before anything else; the library
+and ``python -m ocirt`` never do.
+
+``modules.archive``, which csrc/build_archive.py writes, holds this module and all others, compiled. A module whose source
+is not the one that was compiled is left to Python's own finders.
+
+The command begins in an interpreter that knows only what is built into it, and needs 2 ms less for that: no search path,
+no ``open``, no standard streams (PyConfig._init_main, "multi-phase initialization"). Whoever needs more of it than lies in
+the archive gets the rest of the interpreter first.
+"""
+
+from __future__ import annotations
+
+import _imp
+import builtins
+import marshal
+import posix
+import sys
+from _frozen_importlib import ModuleSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import ModuleType
+    from typing import Any
+
+    # Offset and size of the code, path of the source below the directory of packages, its size and mtime in ns (0: any).
+    Entry = tuple[int, int, str, int, int]
+
+
+# Imports that C code asks for, such as those of completing, look for __import__ in the globals of the running function.
+__builtins__ = builtins
+
+#: Modules of the interpreter that do not need the rest of it: built in or frozen, and nothing in them is set up later, as in
+#: ``_signal``. Python 3.11 to 3.13.
+_AT_ONCE = frozenset(
+    ("_abc", "_collections_abc", "_json", "_stat", "abc", "errno", "genericpath", "os", "posixpath", "stat", "time")
+)
+
+
+class ArchiveImporter:
+    """Finds and loads the modules of an archive (importlib.abc.MetaPathFinder, Loader).
+
+    *code* is the archive's area of code, into which the entries of *modules* point; their sources lie in *directory*.
+    """
+
+    __slots__ = ("code", "directory", "modules")
+
+    def __init__(self, modules: Mapping[str, Entry], code: memoryview, directory: str) -> None:
+        self.modules = modules
+        self.code = code
+        self.directory = directory
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        entry = self.modules.get(name)
+        if entry is None:
+            return None
+        file = f"{self.directory}/{entry[2]}"
+        try:
+            source = posix.stat(file)
+        except OSError:
+            return None
+        if source.st_size != entry[3] or (entry[4] and source.st_mtime_ns != entry[4]):
+            return None
+        spec = ModuleSpec(name, self, origin=file, loader_state=entry)
+        if file.endswith("/__init__.py"):
+            spec.submodule_search_locations = [file[: -len("/__init__.py")]]
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        spec: Any = module.__spec__
+        offset, size = spec.loader_state[:2]
+        module.__file__ = spec.origin
+        exec(marshal.loads(self.code[offset : offset + size]), module.__dict__)
+
+
+class ExtensionImporter:
+    """Finds and loads the extension modules *names*, without listing directories (importlib.abc.MetaPathFinder, Loader).
+
+    The first of *directories* that has one counts.
+    """
+
+    __slots__ = ("directories", "names")
+
+    def __init__(self, names: Sequence[str], directories: Sequence[str]) -> None:
+        self.names = names
+        self.directories = directories
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name not in self.names:
+            return None
+        below = name.replace(".", "/")
+        for directory in self.directories:
+            for suffix in _imp.extension_suffixes():
+                file = f"{directory}/{below}{suffix}"
+                try:
+                    posix.stat(file)
+                except OSError:
+                    continue
+                return ModuleSpec(name, self, origin=file)
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _imp.create_dynamic(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        spec: Any = module.__spec__
+        module.__file__ = spec.origin
+        _imp.exec_dynamic(module)
+
+
+class Completion:
+    """Completes an incomplete interpreter, by *complete*, before anything but `_AT_ONCE` is imported from elsewhere."""
+
+    __slots__ = ("complete",)
+
+    def __init__(self, complete: Callable[[], None]) -> None:
+        self.complete = complete
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if name in _AT_ONCE:
+            return None
+        # Not removed from sys.meta_path: the loop over it would leave the next one out.
+        self.complete()
+        return None
+
+    def open(self, *arguments: Any, **options: Any) -> Any:
+        """builtins.open, which completing replaces by the true one."""
+        self.complete()
+        return builtins.open(*arguments, **options)
+
+
+def install(
+    index: tuple[object, dict[str, Entry], tuple[str, ...]],
+    code: memoryview,
+    dynload: str,
+    packages: str,
+    argv: list[str],
+    complete: Callable[[], None],
+) -> None:
+    """Imports from the archive of *index* and *code* from now on.
+
+    *dynload* is the directory of the standard library's extension modules, *packages* are those of ocirt and of further
+    packages, separated by colons. *complete* completes an interpreter that is not complete.
+    """
+    sys.argv = argv
+    directories = packages.split(":")
+    importers: list[Any] = [
+        ArchiveImporter(index[1], code, directories[0]),
+        ExtensionImporter(index[2], [dynload, *directories]),
+    ]
+    if not hasattr(builtins, "open"):
+        completion = Completion(complete)
+        importers.append(completion)
+        builtins.open = completion.open
+    sys.meta_path[:0] = importers
