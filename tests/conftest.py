@@ -26,7 +26,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from host_view import CAPABILITY_NUMBERS, Leftovers, become_subreaper, cgroup_mounts, enter_own_mount_namespace
+from host_view import CAPABILITY_NUMBERS, Leftovers, Orphans, cgroup_mounts, enter_own_mount_namespace, under_reaper
 from support import Bundle, Runtime
 
 _INIT_SOURCES = Path(__file__).parent / "container_init"
@@ -151,21 +151,21 @@ def container_init(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def quiet_host() -> None:
-    """From the first test on a real container, this process sees all of that container and nothing of anybody else's: a
-    mount namespace of its own, and orphans become its children."""
-    become_subreaper()
+def orphans() -> Orphans:
+    """From the first test on a real container, the tests see all of what they start and nothing of anybody else's: they
+    are in a mount namespace of their own, and orphans have nowhere else to go."""
     if _root() is None:
         enter_own_mount_namespace()
+    return under_reaper()
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, quiet_host: None) -> Iterator[Runtime]:
+def runtime(tmp_path: Path, orphans: Orphans) -> Iterator[Runtime]:
     """The command with a state directory of its own. When the test is over, its containers are deleted, and then
     nothing may be left behind of them."""
     token = f"ocirt-test-{secrets.token_hex(4)}"
-    runtime = Runtime(tmp_path, token)
-    leftovers = Leftovers(token, runtime.root)
+    runtime = Runtime(tmp_path, token, orphans)
+    leftovers = Leftovers(token, runtime.root, orphans)
     yield runtime
     try:
         runtime.close()

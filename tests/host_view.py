@@ -5,6 +5,8 @@ Nothing here sleeps. Every wait ends after ``PATIENCE`` seconds, which OCIRT_TES
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
 import os
 import select
@@ -139,32 +141,78 @@ def _stat_fields(pid: int) -> list[str]:
     return text[text.rfind(")") + 2 :].split()
 
 
-def children() -> dict[int, str]:
-    """The living children of this process: pid -> command line. Orphans of the containers are among them (see
-    `become_subreaper`)."""
-    found = {}
-    for name in os.listdir("/proc"):
-        if not name.isdecimal():
-            continue
-        fields = _stat_fields(int(name))
-        if fields and int(fields[1]) == os.getpid() and fields[0] not in "ZX":
-            try:
-                found[int(name)] = (
-                    Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-                )
-            except OSError:
-                continue
-    return found
+class Orphans:
+    """What becomes of processes whose parent has gone: containers, above all, once ``create`` has ended.
 
+    They are adopted and, when they end, reaped by a process that exists for nothing else: see `under_reaper`. A host's
+    init does the same. Were they never reaped, then the init of a PID namespace could not end before those who had
+    entered it.
+    """
 
-def reap_zombies() -> None:
-    """Collects the dead children that nobody waits for."""
-    while True:
+    def __init__(self, reader_fd: int) -> None:
+        self._reader_fd = reader_fd
+        self._unread = b""
+        self._statuses: dict[int, int] = {}
+        os.set_blocking(reader_fd, False)
+
+    def read(self) -> None:
+        """Takes note of those that have been reaped meanwhile."""
         try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return
-        except ChildProcessError:
-            return
+            while chunk := os.read(self._reader_fd, 65536):
+                self._unread += chunk
+        except BlockingIOError:
+            pass
+        *lines, self._unread = self._unread.split(b"\n")
+        self._statuses.update(tuple(map(int, line.split())) for line in lines)  # type: ignore[misc]  # pairs
+
+    def wait(self, pid: int) -> int:
+        """Waits for the end of an orphan; its exit status, negative: the signal."""
+        self.read()
+        while pid not in self._statuses:
+            wait_readable(self._reader_fd, f"the end of process {pid}")
+            self.read()
+        return os.waitstatus_to_exitcode(self._statuses.pop(pid))
+
+    def living(self) -> dict[int, str]:
+        """Orphans, and children of this process, that have not ended: pid -> command line."""
+        self.read()
+        parents = {os.getpid(), os.getppid()}
+        found = {}
+        for name in os.listdir("/proc"):
+            fields = _stat_fields(int(name)) if name.isdecimal() else []
+            if fields and int(fields[1]) in parents and int(name) != os.getpid() and fields[0] not in "ZX":
+                found[int(name)] = _command_line(int(name))
+        return found
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    except OSError:
+        return "?"
+
+
+def under_reaper() -> Orphans:
+    """Goes on in a child of this process, which itself stays behind to adopt and reap orphans, and ends as the child
+    ends."""
+    reader_fd, writer_fd = os.pipe()
+    _libc_call("prctl", 36, *map(ctypes.c_ulong, (1, 0, 0, 0)))  # PR_SET_CHILD_SUBREAPER, which children do not inherit
+    child = os.fork()
+    if child == 0:
+        os.close(writer_fd)
+        return Orphans(reader_fd)
+    os.close(reader_fd)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: os.kill(child, number))
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == child:
+            atexit._run_exitfuncs()
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(writer_fd, f"{pid} {status}\n".encode())
 
 
 def _open_fds() -> dict[int, str]:
@@ -180,11 +228,12 @@ def _open_fds() -> dict[int, str]:
 class Leftovers:
     """What the host looks like now; ``found`` says in which ways it is different later."""
 
-    def __init__(self, token: str, root: Path) -> None:
+    def __init__(self, token: str, root: Path, orphans: Orphans) -> None:
         self._token = token
+        self._orphans = orphans
         self._root = root
         self._mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        self._children = children()
+        self._living = orphans.living()
         self._null = self._dev_null()
         self._fds = _open_fds()
 
@@ -193,17 +242,16 @@ class Leftovers:
         return status.st_mode, status.st_uid, status.st_gid, status.st_rdev
 
     def found(self) -> list[str]:
-        """One line for each thing that is left, or is gone. Living processes are killed, and all dead ones reaped."""
+        """One line for each thing that is left, or is gone. Living processes are killed."""
         left = []
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         left += [f"mount: {line}" for line in mounts if line not in self._mounts]
         left += [f"mount is gone or changed: {line}" for line in self._mounts if line not in mounts]
-        for pid, command in children().items():
-            if pid not in self._children:
+        for pid, command in self._orphans.living().items():
+            if pid not in self._living:
                 left.append(f"process {pid}: {command}")
                 os.kill(pid, signal.SIGKILL)
                 wait_for_exit(pid)
-        reap_zombies()
         left += [f"cgroup: {path}" for path in cgroups_named(self._token)]
         if self._root.exists():
             left += [f"state: {path}" for path in sorted(self._root.iterdir()) if path.name != "@seccomp"]
@@ -215,6 +263,10 @@ class Leftovers:
 
     def remove(self) -> None:
         """Takes away what a failed test has left, as far as it goes, so that the next test starts clean."""
+        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+            if line not in self._mounts:
+                with contextlib.suppress(OSError):
+                    unmount(Mount(line).point)
         for path in sorted(cgroups_named(self._token), reverse=True):
             try:
                 os.rmdir(path)
@@ -259,12 +311,6 @@ def unmount(target: str | Path) -> None:
 def unshare(flags: int) -> None:
     """unshare(2); os.unshare is there from Python 3.12 on."""
     _libc_call("unshare", flags)
-
-
-def become_subreaper() -> None:
-    """Makes orphans of everything that this process starts its children (prctl(2), PR_SET_CHILD_SUBREAPER): none gets
-    out of sight."""
-    _libc_call("prctl", 36, ctypes.c_ulong(1), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
 
 
 def enter_own_mount_namespace() -> None:

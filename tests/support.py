@@ -40,7 +40,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from host_view import PATIENCE, wait_for_exit, wait_readable
+from host_view import CLONE_NEWNS, MS_PRIVATE, MS_REC, PATIENCE, Orphans, mount, unshare, wait_readable
 
 #: The command under test: that of the environment in which the tests run.
 OCIRT = Path(sys.executable).with_name("ocirt")
@@ -243,8 +243,9 @@ class Runtime:
     """The command with a state directory of its own. Made by the fixture ``runtime``; ``close`` ends everything that it
     has started."""
 
-    def __init__(self, directory: Path, token: str, *, user: tuple[int, int] | None = None) -> None:
+    def __init__(self, directory: Path, token: str, orphans: Orphans, *, user: tuple[int, int] | None = None) -> None:
         """With *user*, a uid and a gid, every command runs as that user."""
+        self.orphans = orphans
         self._directory = directory
         self.root = directory / "state"
         self.token = token
@@ -290,6 +291,20 @@ class Runtime:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{words} hangs, out {_content(out)!r}, err {_content(err)!r}") from None
         return Result(words, status, out, err)
+
+    def popen_in_mount_namespace(self, propagation: int = MS_PRIVATE) -> subprocess.Popen[bytes]:
+        """A process that stays in a mount namespace of its own, a copy of the tests' with that propagation."""
+
+        def enter() -> None:
+            unshare(CLONE_NEWNS)
+            mount(None, "/", flags=MS_REC | propagation)
+
+        program = [sys.executable, "-ISc", "import os; os.write(1, b'x'); os.read(0, 1)"]
+        process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=enter)
+        self._processes.append(process)
+        assert process.stdout is not None
+        process.stdout.read(1)
+        return process
 
     def _memory(self, name: str) -> int:
         fd = os.memfd_create(f"test-{name}")
@@ -462,7 +477,5 @@ class Container:
         return bool(data)
 
     def wait(self) -> int:
-        """Waits for the end of the init, which is an orphan and so a child of the tests; its exit status, negative: the
-        signal."""
-        wait_for_exit(self.pid)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        """Waits for the end of the init; its exit status, negative: the signal."""
+        return self.runtime.orphans.wait(self.pid)
