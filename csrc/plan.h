@@ -163,6 +163,7 @@ enum ocirt_sync {
 	OCIRT_SYNC_CREATE_RUNTIME,
 	OCIRT_SYNC_START,
 	OCIRT_SYNC_MOUNTS,
+	OCIRT_SYNC_CGROUP,
 };
 
 /* What detail of an ERROR says beyond errno. */

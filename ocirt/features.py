@@ -47,7 +47,7 @@ def linux_features(seccomp: SeccompFeatures) -> LinuxFeatures:
     return {
         "namespaces": list(NAMESPACES),
         "capabilities": list(CAPABILITIES),
-        "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
+        "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
         "seccomp": seccomp,
         "apparmor": {"enabled": True},
         "selinux": {"enabled": True},

@@ -60,9 +60,10 @@ def is_rootless() -> bool:
     return os.geteuid() != 0 or in_user_namespace()
 
 
-def facts(cgroup: Cgroup) -> Host:
-    """What a plan depends on, with the container's cgroups as they were resolved. Those that an ordinary user may not make
-    are left out of *cgroup* here; a cgroup mount shows the runtime's own in their place, read-only (CVE-2023-25809)."""
+def facts(cgroup: Cgroup, *, unit: str = "") -> Host:
+    """What a plan depends on, with the container's cgroups as they were resolved. Those that an ordinary user may not
+    make are left out of *cgroup* here; a cgroup mount shows the runtime's own in their place, read-only
+    (CVE-2023-25809). *unit* as in `Host`."""
     all_directories = cgroup.directories
     cgroup.leave_out_forbidden()
     shown = tuple(
@@ -87,6 +88,7 @@ def facts(cgroup: Cgroup) -> Host:
         cgroup_mounts=shown,
         hierarchies=hierarchies,
         cgroup2=unified[0] if unified else None,
+        unit=unit,
         apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
         selinux=os.path.exists("/sys/fs/selinux/enforce"),
     )

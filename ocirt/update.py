@@ -128,6 +128,7 @@ def update(container: Container, changes: Mapping[str, Any]) -> None:
         if "devices" in changes:
             settings = resources.device_changes(rules, new_rules, layout) + settings
             program = resources.device_program(new_rules, layout)
+        settings = cgroup.adapt(settings, new_rules if "devices" in changes else None)
 
         def finish() -> None:
             if program:

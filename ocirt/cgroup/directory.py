@@ -57,6 +57,38 @@ def write(path: str, value: str) -> None:
         os.close(fd)
 
 
+def make(path: str, mount: str, made: list[str]) -> None:
+    """Make the directory *path* and what is missing above it, below *mount*; each is added to *made*. OSError.
+
+    A parent that vanishes meanwhile, because somebody removes empty ones as we do, is made again.
+    """
+    waiting = [path]
+    while waiting:
+        try:
+            os.mkdir(waiting[-1], 0o755)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            parent = waiting[-1].rpartition("/")[0]
+            if len(parent) <= len(mount):
+                raise
+            waiting.append(parent)
+            continue
+        else:
+            made.append(waiting[-1])
+        waiting.pop()
+
+
+def missing(directory: Directory) -> list[str]:
+    """What `make` would have to make, the first first."""
+    paths: list[str] = []
+    path = directory.path
+    while path != directory.mount and not os.path.exists(path):
+        paths.insert(0, path)
+        path = path.rpartition("/")[0]
+    return paths
+
+
 def below(top_fd: int) -> Iterator[tuple[int, str]]:
     """Every cgroup below the directory *top_fd*, as (descriptor of its parent, name), children before parents.
 

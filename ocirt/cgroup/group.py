@@ -12,18 +12,26 @@ import os
 import time
 
 from ocirt.cgroup import v1, v2
-from ocirt.cgroup.directory import WRITE, Directory, read, write
+from ocirt.cgroup.directory import WRITE, Directory, make, missing, read, write
 from ocirt.cgroup.layout import detect, place
 from ocirt.cgroup.paths import clean, descend
 from ocirt.cgroup.processes import SIGKILL, pids_below, signal_held
 from ocirt.cgroup.removal import remove
 from ocirt.cgroup.settings import write_settings
-from ocirt.errors import ConfigError, InvalidContainerId, OcirtError, StepError, UnsupportedError, errno_text
+from ocirt.errors import (
+    ConfigError,
+    InternalError,
+    InvalidContainerId,
+    OcirtError,
+    StepError,
+    UnsupportedError,
+    errno_text,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from typing import Any, Self
 
     from ocirt.cgroup.layout import Layout
     from ocirt.cgroup.resources import Setting
@@ -41,8 +49,11 @@ class Cgroup:
     ``directories`` are the container's, ``skipped`` the hierarchies that it does without, as (controllers, reason);
     ``made`` are the host paths of the directories that `create` made, in the order in which it did. ``rootless`` is
     true when the runtime has no rights in the initial user namespace, ``named`` when the configuration has a path,
-    ``created`` when `create` has succeeded, before which all processes in it are somebody else's.
+    ``created`` when `create` has succeeded, before which all processes in it are somebody else's. ``unit`` is the
+    systemd unit whose cgroups they are, "" when they are ours.
     """
+
+    unit: str = ""
 
     __slots__ = ("created", "directories", "made", "named", "rootless", "skipped")
 
@@ -63,12 +74,14 @@ class Cgroup:
         *,
         manager: str = "cgroupfs",
         rootless: bool = False,
+        annotations: Mapping[str, str] | None = None,
     ) -> Cgroup:
         """Where the container's cgroups are on a host of *layout* (config-linux.md#cgroups-path). Changes nothing.
 
         An absolute *cgroups_path* is below the mount points. A relative one, or the id where there is none, is below
         the runtime's own cgroup; in v2 mode beside it, since a cgroup with processes, such as the runtime, cannot have
-        controllers enabled for those below it. The manager "disabled" gives a container without any.
+        controllers enabled for those below it. With the manager "disabled" there is none, with "systemd" it is that of
+        a scope, which gets more properties by *annotations*.
 
         With *rootless*, and without a *cgroups_path*, `create` goes without what it may not make.
 
@@ -76,8 +89,12 @@ class Cgroup:
         """
         if manager == "disabled":
             return cls(())
+        if manager == "systemd":
+            from ocirt.cgroup.systemd import Scope
+
+            return Scope.find(layout, cgroups_path, id, rootless=rootless, annotations=annotations)
         if manager != "cgroupfs":
-            raise UnsupportedError(f"the cgroup manager {manager!r}", "the manager 'cgroupfs' or 'disabled'")
+            raise UnsupportedError(f"the cgroup manager {manager!r}", "'cgroupfs', 'systemd' or 'disabled'")
         relative = clean(cgroups_path or id)
         if not relative:
             if not cgroups_path:
@@ -118,7 +135,7 @@ class Cgroup:
         left.pop("", None)
         if left:
             raise OcirtError(f"unknown controller {min(left)} in SubCgroupPaths")
-        return Cgroup(tuple(directories), rootless=self.rootless, named=True)
+        return self._with(tuple(directories))
 
     def around(self, pid: int) -> Cgroup | None:
         """The container's cgroups, but with the v2 one in which the process *pid* is; None where that is the same.
@@ -137,17 +154,22 @@ class Cgroup:
         if path in (directory.path, directory.mount):
             return None
         inner = Directory(directory.controllers, path, 2, directory.mount)
-        return Cgroup((*self.directories[:-1], inner), rootless=self.rootless, named=True)
+        return self._with((*self.directories[:-1], inner))
 
     def without_v2(self) -> Cgroup:
         """The container's v1 cgroups alone."""
-        directories = tuple([directory for directory in self.directories if directory.version == 1])
-        return Cgroup(directories, rootless=self.rootless, named=self.named)
+        return self._with(tuple([directory for directory in self.directories if directory.version == 1]))
 
     # -- life --------------------------------------------------------------------------------------------------------
 
-    def create(self, settings: Sequence[Setting] = ()) -> None:
-        """Make the directories, with all that a process needs to enter them; `apply` sets the limits.
+    def adapt(self, settings: Sequence[Setting], devices: Sequence[Mapping[str, Any]] | None = None) -> list[Setting]:
+        """*settings* as whoever manages the cgroup can keep them; with *devices*, all rules that are to be in force.
+        Precedes `create` or `apply`, and changes nothing."""
+        return list(settings)
+
+    def create(self, settings: Sequence[Setting] = (), pid: int = 0) -> None:
+        """Make the directories, with all that a process needs to enter them; `apply` sets the limits. *pid* is that of
+        a process that exists already, for a manager that moves it.
 
         Of *settings*, those of a v1 cpuset are set at once instead of the parent's values, which an exclusive
         neighbour may forbid. In v2 mode all controllers are enabled; beside v1, `apply` enables those it needs.
@@ -155,6 +177,12 @@ class Cgroup:
         A directory that exists is joined, unless it has processes or is frozen: then, and when something cannot be
         made, StepError, and what was made is removed again.
         """
+        self._refuse_occupied()
+        self._make_all(settings)
+        self.created = True
+
+    def _make_all(self, settings: Sequence[Setting]) -> None:
+        """Make the directories; what was made is removed again when that fails. StepError."""
         self.made = []
         try:
             for directory in self.directories:
@@ -170,7 +198,6 @@ class Cgroup:
         except BaseException:
             self._remove_made()
             raise
-        self.created = True
 
     def apply(self, settings: Sequence[Setting], *, then: Callable[[], None] | None = None) -> None:
         """Write *settings*, and call *then*. When either fails what was written is put back: StepError with the file,
@@ -193,6 +220,10 @@ class Cgroup:
             from ocirt.cgroup import device_filter
 
             device_filter.attach(self._v2.path, program)
+
+    def attach(self, pid: int) -> None:
+        """Let the manager of the cgroup move the process *pid* into it."""
+        raise InternalError("the cgroup has no manager")
 
     def delegate(self, uid: int) -> None:
         """Give the v2 cgroup to the host's *uid*, so that the container can divide it. StepError.
@@ -330,12 +361,7 @@ class Cgroup:
         later `delete` would still know what to remove. `create` puts what it has really made in its place."""
         self.made = []
         for directory in self.directories:
-            missing: list[str] = []
-            path = directory.path
-            while path != directory.mount and not os.path.exists(path):
-                missing.insert(0, path)
-                path = path.rpartition("/")[0]
-            self.made += [path for path in missing if path not in self.made]
+            self.made += [path for path in missing(directory) if path not in self.made]
 
     def to_state(self) -> dict[str, Any]:
         """All of it, for the state file."""
@@ -347,9 +373,17 @@ class Cgroup:
             "rootless": self.rootless,
         }
 
-    @classmethod
-    def from_state(cls, data: Mapping[str, Any]) -> Cgroup:
+    @staticmethod
+    def from_state(data: Mapping[str, Any]) -> Cgroup:
         """What `to_state` said. The directories may be gone meanwhile."""
+        if "unit" in data:
+            from ocirt.cgroup.systemd import Scope
+
+            return Scope._from_state(data)
+        return Cgroup._from_state(data)
+
+    @classmethod
+    def _from_state(cls, data: Mapping[str, Any]) -> Self:
         directories = [
             Directory(tuple(controllers), path, version, mount)
             for controllers, path, version, mount in data["directories"]
@@ -381,6 +415,9 @@ class Cgroup:
         """Where the container's processes are counted: in the freezer's hierarchy, else in any."""
         return self._freezer or (self.directories[0] if self.directories else None)
 
+    def _with(self, directories: tuple[Directory, ...]) -> Cgroup:
+        return Cgroup(directories, rootless=self.rootless, named=True)
+
     def _need_freezer(self) -> Directory:
         directory = self._freezer
         if directory is None:
@@ -390,8 +427,7 @@ class Cgroup:
     def _make(self, directory: Directory, settings: Sequence[Setting]) -> None:
         """Make *directory* and whatever is missing above it, ready to be joined. OSError."""
         path = directory.path
-        if not self._make_path(path, directory.mount):
-            _refuse_occupied(directory)
+        make(path, directory.mount, self.made)
         if directory.version == 1:
             if "cpuset" in directory.controllers:
                 values = {setting.file: setting.value for setting in settings if setting.controller == "cpuset"}
@@ -400,6 +436,17 @@ class Cgroup:
         if self.directories[0] is directory:
             v2.enable(path, directory.mount, directory.controllers)
         v2.make_joinable(path)
+
+    def _refuse_occupied(self) -> None:
+        """StepError when a cgroup that was there before us has processes."""
+        for path in [directory.path for directory in self.directories]:
+            try:
+                count = len(pids_below(path))
+            except OSError as error:
+                raise _failed("create cgroup " + path, error, path) from error
+            if count:
+                detail = f"container's cgroup is not empty: {count} process(es) found"
+                raise StepError("create cgroup " + path, errno.EBUSY, filename=path, origin=POINTER, detail=detail)
 
     def _refuse_frozen(self) -> None:
         """StepError when a process that enters would not run, be it because a cgroup above is frozen."""
@@ -412,30 +459,6 @@ class Cgroup:
                 origin=POINTER,
                 detail="container's cgroup unexpectedly frozen",
             )
-
-    def _make_path(self, path: str, mount: str) -> bool:
-        """Make the directory *path* and what is missing above it, below *mount*; false when it was there. OSError.
-
-        A parent that vanishes meanwhile, because somebody removes empty ones as we do, is made again.
-        """
-        made = False
-        waiting = [path]
-        while waiting:
-            try:
-                os.mkdir(waiting[-1], 0o755)
-            except FileExistsError:
-                made = False
-            except FileNotFoundError:
-                parent = waiting[-1].rpartition("/")[0]
-                if len(parent) <= len(mount):
-                    raise
-                waiting.append(parent)
-                continue
-            else:
-                made = True
-                self.made.append(waiting[-1])
-            waiting.pop()
-        return made
 
     def leave_out_forbidden(self) -> None:
         """Rootless and without a path in the configuration: skip every hierarchy in which nothing may be made."""
@@ -471,19 +494,6 @@ class Cgroup:
                 os.rmdir(self.made.pop())
             except OSError:
                 continue
-
-
-def _refuse_occupied(directory: Directory) -> None:
-    """StepError when the cgroup *directory*, which was there before us, has processes."""
-    count = len(pids_below(directory.path))
-    if count:
-        raise StepError(
-            "create cgroup " + directory.path,
-            errno.EBUSY,
-            filename=directory.path,
-            origin=POINTER,
-            detail=f"container's cgroup is not empty: {count} process(es) found",
-        )
 
 
 def _failed(step: str, error: OSError, path: str | None) -> StepError:

@@ -48,16 +48,23 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
     layout = detect()
     linux = config.get("linux") or {}
     cgroup = Cgroup.resolve(
-        layout, linux.get("cgroupsPath"), id, manager=options.cgroup_manager, rootless=host.is_rootless()
+        layout,
+        linux.get("cgroupsPath"),
+        id,
+        manager=options.cgroup_manager,
+        rootless=host.is_rootless(),
+        annotations=config.get("annotations"),
     )
-    compilation = Compilation(config, host.facts(cgroup), id=id, bundle=bundle.path, rootfs=_rootfs(bundle))
+    facts = host.facts(cgroup, unit=cgroup.unit)
+    compilation = Compilation(config, facts, id=id, bundle=bundle.path, rootfs=_rootfs(bundle))
     if cgroup.directories:
         from ocirt.cgroup import resources
 
         # Also for a configuration that asks for nothing: what is not allowed by a rule, of devices, is denied.
         wanted = linux.get("resources") or {}
-        compilation.settings = resources.compile(wanted, layout)
-        compilation.device_program = resources.device_program(wanted.get("devices") or (), layout)
+        rules = wanted.get("devices") or ()
+        compilation.settings = cgroup.adapt(resources.compile(wanted, layout), rules)
+        compilation.device_program = resources.device_program(rules, layout)
     compilation.no_pivot = options.no_pivot
     compilation.no_new_keyring = options.no_new_keyring
     compilation.preserve_fds = options.all_preserved_fds()

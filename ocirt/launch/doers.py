@@ -104,7 +104,7 @@ class Creator(Doer):
     def do(self, op: Op, pid: int) -> None:
         value: Any = op.value
         if op.kind == "create-cgroup":
-            self.cgroup.create(self.settings)
+            self.cgroup.create(self.settings, pid)
             self.cgroup_made()
         elif op.kind == "limit":
             self.cgroup.apply([value])
@@ -139,6 +139,12 @@ class Joiner(Doer):
             except OSError as error:
                 raise StepError(op.step, error.errno or 0, filename=path, origin=op.origin) from None
         return Doer.open(self, source, op, pid)
+
+    def do(self, op: Op, pid: int) -> None:
+        if op.kind == "attach":
+            self.cgroup.attach(pid)
+        else:
+            Doer.do(self, op, pid)
 
 
 def connect_console(path: str) -> int:

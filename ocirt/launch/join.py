@@ -47,12 +47,12 @@ def join(
     try:
         walk = _walk(compilation, document, cgroup, init_pidfd, options)
     except StepError as error:
-        if options.sub_cgroups or not error.step.startswith("enter cgroup "):
+        if not error.step.startswith("enter cgroup ") or (options.sub_cgroups and not cgroup.unit):
             raise
         other = _other_cgroup(cgroup, document["pid"], error)
         if other is None:
             raise
-        compilation.host = host.facts(other)
+        compilation.host = host.facts(other, unit=other.unit if other is cgroup else "")
         walk = _walk(compilation, document, other, init_pidfd, options)
     for warning in process_warnings(process) + compilation.warnings:
         options.warn(warning)
@@ -87,7 +87,7 @@ def _other_cgroup(cgroup: Cgroup, init_pid: int, error: StepError) -> Cgroup | N
     """Where a process goes that *error* kept out of *cgroup*; None where there is nothing else."""
     if cgroup.rootless and error.errno in (EACCES, EPERM):
         # To move a process takes write access to the common ancestor of both cgroups, which an ordinary user may lack.
-        return cgroup.without_v2()
+        return cgroup if cgroup.unit else cgroup.without_v2()
     return cgroup.around(init_pid)
 
 

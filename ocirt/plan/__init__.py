@@ -89,6 +89,7 @@ EXEC: tuple[Topic, ...] = (
     cgroups.join,
     joining.namespaces,
     joining.clone,
+    cgroups.attach,
     process.final_affinity,
     joining.root,
     namespaces.become_root,

@@ -18,18 +18,32 @@ def _origin(c: Compilation) -> str:
 
 def create_early(c: Compilation) -> list[Op]:
     """The process is born in its v2 cgroup (CLONE_INTO_CGROUP, Linux 5.7), so that must be there before."""
-    return _create(c) if c.host.cgroup2 else []
+    return _create(c) if c.host.cgroup2 and not c.host.unit else []
 
 
 def create_late(c: Compilation) -> list[Op]:
-    """With v1 alone they are made while the kernel makes the namespaces."""
+    """With v1 alone they are made while the kernel makes the namespaces; by systemd when the process is there."""
+    if c.host.unit:
+        return [_sync(c), *_create(c)]
     return _create(c) if c.host.hierarchies and not c.host.cgroup2 else []
+
+
+def attach(c: Compilation) -> list[Op]:
+    """systemd moves the process of an exec."""
+    if not c.host.unit:
+        return []
+    return [_sync(c), host_op("attach", f"move the process into unit {c.host.unit}", _origin(c))]
+
+
+def _sync(c: Compilation) -> Op:
+    return Op("SYNC", f"wait for unit {c.host.unit}", _origin(c), a=5)
 
 
 def _create(c: Compilation) -> list[Op]:
     paths = [path for _, _, path in c.host.hierarchies] + ([c.host.cgroup2[1]] if c.host.cgroup2 else [])
     more = f" and in {len(paths) - 1} more hierarchies" if len(paths) > 1 else ""
-    return [host_op("create-cgroup", f"create cgroup {paths[-1]}{more}", _origin(c)), *_limits(c)]
+    start = f"start unit {c.host.unit}, and " if c.host.unit else ""
+    return [host_op("create-cgroup", f"{start}create cgroup {paths[-1]}{more}", _origin(c)), *_limits(c)]
 
 
 def join(c: Compilation) -> list[Op]:

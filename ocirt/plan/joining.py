@@ -30,7 +30,7 @@ def namespaces(c: Compilation) -> list[Op]:
 
 
 def clone(c: Compilation) -> list[Op]:
-    if not c.host.cgroup2:
+    if not c.host.cgroup2 or c.host.unit:
         return [Op("CLONE", "clone the process")]
     return [Op("CLONE", f"enter cgroup {c.host.cgroup2[1]} with a new process", sources=(Source("cgroup"),))]
 

@@ -78,7 +78,7 @@ def clone(c: Compilation) -> list[Op]:
     flags = 0
     for kind in kinds:
         flags |= NAMESPACES[kind][0]
-    sources = (Source("cgroup"),) if c.host.cgroup2 else ()
+    sources = (Source("cgroup"),) if c.host.cgroup2 and not c.host.unit else ()
     with_namespaces = f" with new {', '.join(kinds)} namespaces" if kinds else ""
     into = " into its cgroup" if sources else ""
     return [

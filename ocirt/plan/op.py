@@ -168,7 +168,8 @@ class Host:
     ``privileged``: the runtime may clone mounts and raise limits on the host. ``hierarchies``: the v1 cgroup
     hierarchies as (controllers, mount point, path of the container's cgroup); ``cgroup2``: the unified tree as (mount
     point, path), or None. ``cgroup_mode``: "v1", "hybrid", "v2" or "none". ``cgroup_mounts``: what a cgroup mount
-    shows, where that is more than the container's own. ``capabilities`` is the mask of those that the runtime has.
+    shows, where that is more than the container's own. ``unit``: the systemd unit that takes the process into these
+    cgroups, or "" where it enters them itself. ``capabilities`` is the mask of those that the runtime has.
     """
 
     __slots__ = (
@@ -181,6 +182,7 @@ class Host:
         "hierarchies",
         "privileged",
         "selinux",
+        "unit",
     )
 
     def __init__(
@@ -192,6 +194,7 @@ class Host:
         hierarchies: tuple[tuple[tuple[str, ...], str, str], ...] = (),
         cgroup2: tuple[str, str] | None = None,
         cgroup_mounts: tuple[CgroupMount, ...] | None = None,
+        unit: str = "",
         apparmor: bool = False,
         selinux: bool = False,
         capabilities: int = (1 << 64) - 1,
@@ -206,6 +209,7 @@ class Host:
             if cgroup2:
                 cgroup_mounts += (CgroupMount((), *cgroup2, 2, True),)
         self.cgroup_mounts = cgroup_mounts
+        self.unit = unit
         self.apparmor = apparmor
         self.selinux = selinux
         self.capabilities = capabilities
