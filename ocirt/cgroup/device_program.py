@@ -8,11 +8,14 @@ denies any part is enough (match_exception and match_exception_partial of securi
 
 from __future__ import annotations
 
+from ocirt.cgroup.device_rules import POINTER
+from ocirt.errors import UnsupportedError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from ocirt.cgroup.device_rules import Entry, Policy
+    from ocirt.cgroup.device_rules import Policy
 
 # struct bpf_cgroup_dev_ctx: access_type (access << 16 | type), major, minor, each a u32 (linux/bpf.h)
 _ACCESS_TYPE, _MAJOR, _MINOR = 0, 4, 8
@@ -25,11 +28,16 @@ _LOAD_WORD = 0x61
 _MOV_X, _MOV_K, _AND_K, _RSH_K = 0xBC, 0xB4, 0x54, 0x74
 _JNE_K, _JSET_K, _JA, _EXIT = 0x56, 0x46, 0x05, 0x95
 
+_GREATEST_OFFSET = 0x7FFF
+
 _RESULT, _CONTEXT, _TYPE_REGISTER, _ACCESS_REGISTER, _MAJOR_REGISTER, _MINOR_REGISTER = range(6)
 
 
 def assemble(policy: Policy) -> bytes:
-    """The instructions that decide as *policy* does, 8 bytes each (``struct bpf_insn``, little-endian)."""
+    """The instructions that decide as *policy* does, 8 bytes each (``struct bpf_insn``, little-endian).
+
+    UnsupportedError for more rules than a program can have, some thousands.
+    """
     program = [
         _instruction(_LOAD_WORD, _TYPE_REGISTER, _CONTEXT, offset=_ACCESS_TYPE),
         _instruction(_MOV_X, _ACCESS_REGISTER, _TYPE_REGISTER),
@@ -38,34 +46,61 @@ def assemble(policy: Policy) -> bytes:
         _instruction(_LOAD_WORD, _MAJOR_REGISTER, _CONTEXT, offset=_MAJOR),
         _instruction(_LOAD_WORD, _MINOR_REGISTER, _CONTEXT, offset=_MINOR),
     ]
+    run: dict[tuple[str, int, int], str] = {}
+    allow = False
     for entry in reversed(policy.entries):
-        program += _decide(entry)
-    return b"".join(program + _answer(policy.allow))
+        if entry.allow != allow:
+            program += _decide(run, allow)
+            run = {}
+            allow = entry.allow
+        run[entry.device] = run.get(entry.device, "") + entry.access
+    return b"".join([*program, *_decide(run, allow), *_answer(policy.allow)])
 
 
-def _decide(entry: Entry) -> Sequence[bytes]:
-    """Answer when *entry* decides; the others go on behind."""
-    kind, major, minor = entry.device
-    access = sum([ACCESS[letter] for letter in entry.access])
-    tests = [(_JNE_K, _TYPE_REGISTER, TYPES[kind])]
-    if major >= 0:
-        tests.append((_JNE_K, _MAJOR_REGISTER, major))
-    if minor >= 0:
-        tests.append((_JNE_K, _MINOR_REGISTER, minor))
-    beyond = 7 & ~access
-    if entry.allow and beyond:
-        tests.append((_JSET_K, _ACCESS_REGISTER, beyond))
-    block = _answer(entry.allow)
-    if not entry.allow:
-        # Jump over the jump: there is none for "no bit of these is set".
-        block = [
-            _instruction(_JSET_K, _ACCESS_REGISTER, constant=access, offset=1),
-            _instruction(_JA, offset=len(block)),
-            *block,
-        ]
-    for code, register, constant in reversed(tests):
-        block = [_instruction(code, register, constant=constant, offset=len(block)), *block]
-    return block
+def _decide(run: Mapping[tuple[str, int, int], str], allow: bool) -> list[bytes]:
+    """Answer *allow* where an entry of *run*, device -> access, decides; the others go on behind.
+
+    Since all of the run answer the same, their order is free: they are grouped by type and major number. Otherwise the
+    work of the kernel's verifier would grow with the square of their number (1000 rules: 2 s, and refused).
+    """
+    program = []
+    for kind in TYPES:
+        block = []
+        for major in sorted({number for other, number, _ in run if other == kind}, reverse=True):
+            accesses = {minor: access for (*device, minor), access in run.items() if device == [kind, major]}
+            block += _only_if(_MAJOR_REGISTER, major, _minors(accesses, allow))
+        if block:
+            program += _only_if(_TYPE_REGISTER, TYPES[kind], block)
+    return program
+
+
+def _minors(accesses: Mapping[int, str], allow: bool) -> list[bytes]:
+    """The same for one type and major number, minor -> access. Who has the minor number of one but not its access goes
+    on to what is said of all numbers, if anything is."""
+    program: list[bytes] = []
+    numbered = 0
+    answer = _answer(allow)
+    # From behind, as a jump has to know how far it leads; what is said of all numbers is the last.
+    for minor, letters in sorted(accesses.items()):
+        access = sum([ACCESS[letter] for letter in ACCESS if letter in letters])
+        beyond = 7 & ~access
+        past = len(answer) + numbered
+        test: list[bytes] = []
+        if allow and beyond:
+            test = [_instruction(_JSET_K, _ACCESS_REGISTER, constant=beyond, offset=past)]
+        elif not allow:
+            # Jump over the jump: there is none for "no bit of these is set".
+            jump = _instruction(_JA, offset=past)
+            test = [_instruction(_JSET_K, _ACCESS_REGISTER, constant=access, offset=1), jump]
+        block = _only_if(_MINOR_REGISTER, minor, [*test, *answer])
+        numbered += len(block) if minor >= 0 else 0
+        program = [*block, *program]
+    return program
+
+
+def _only_if(register: int, value: int, block: list[bytes]) -> list[bytes]:
+    """*block* for those who have *value* in *register*; -1 is any."""
+    return block if value < 0 else [_instruction(_JNE_K, register, constant=value, offset=len(block)), *block]
 
 
 def _answer(allow: bool) -> list[bytes]:
@@ -74,4 +109,7 @@ def _answer(allow: bool) -> list[bytes]:
 
 def _instruction(code: int, destination: int = 0, source: int = 0, *, offset: int = 0, constant: int = 0) -> bytes:
     """``struct bpf_insn``: code, registers of four bits each, a signed offset from the next instruction, a constant."""
+    if offset > _GREATEST_OFFSET:
+        feature = f"a device program of more than {_GREATEST_OFFSET} instructions"
+        raise UnsupportedError(feature, "fewer rules", pointer=POINTER)
     return bytes((code, source << 4 | destination)) + offset.to_bytes(2, "little") + constant.to_bytes(4, "little")
