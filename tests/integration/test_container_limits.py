@@ -42,7 +42,8 @@ def test_the_limit_holds_for_what_is_executed_later(runtime: Runtime, bundle: Bu
 @pytest.mark.needs_controller("pids")
 def test_a_fork_bomb_is_stopped_by_the_limit_of_processes(runtime: Runtime, bundle: Bundle) -> None:
     bundle.linux["resources"] = {"pids": {"limit": 10}}
-    assert runtime.probe(bundle, "fork-bomb", "1000") == {"count": 9, "errno": errno.EAGAIN}
+    bomb = runtime.probe(bundle, "fork-bomb", "1000")
+    assert (0 < bomb["count"] <= 9, bomb["errno"]) == (True, errno.EAGAIN)
 
 
 @pytest.mark.needs_controller("pids")
