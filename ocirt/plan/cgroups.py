@@ -69,4 +69,5 @@ def _devices(c: Compilation) -> list[Op]:
     if not c.device_program or not c.host.cgroup2:
         return []
     step = f"attach a device program ({len(c.device_program) // 8} instructions) to cgroup {c.host.cgroup2[1]}"
-    return [host_op("devices", step, _DEVICES_POINTER, value=c.device_program)]
+    origin = _DEVICES_POINTER if (c.linux.get("resources") or {}).get("devices") is not None else ""
+    return [host_op("devices", step, origin, value=c.device_program)]

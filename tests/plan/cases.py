@@ -73,9 +73,10 @@ class Case:
         """The plan of create, or that of an exec where the case has a ``process``."""
         validate_config(self.config)
         compilation = Compilation(self.config, self.host, id="box", bundle="/bundle", rootfs="/bundle/rootfs")
-        asked = self.config.get("linux", {}).get("resources")
-        if asked and self.mode != "none":
+        if self.mode != "none":
+            asked = self.config.get("linux", {}).get("resources") or {}
             compilation.settings = resources.compile(asked, LAYOUTS[self.mode])
+            compilation.device_program = resources.device_program(asked.get("devices") or (), LAYOUTS[self.mode])
         compilation.console = bool((self.process or self.config.get("process") or {}).get("terminal"))
         order = CREATE if "process" in self.config else CREATE_WITHOUT_PROCESS
         if self.process is not None:
@@ -172,6 +173,20 @@ def copied_tmpfs(config: Any) -> None:
     bare(config)
     config["mounts"] = []
     add_mount(config, "/etc", "tmpfs", "tmpfs", "tmpcopyup", "ro", "mode=700")
+
+
+def mapped_mounts(config: Any) -> None:
+    bare(config)
+    in_user_namespace(config)
+    own = {"uidMappings": MAPPINGS, "gidMappings": MAPPINGS}
+    other = {key: [{"containerID": 0, "hostID": 7000, "size": 10}] for key in own}
+    bind = {"type": "bind", "source": "/srv/a"}
+    config["mounts"] = [
+        {"destination": "/own", "options": ["bind"], **bind, **own},
+        {"destination": "/other", "options": ["rbind", "ridmap"], **bind, **other},
+        {"destination": "/implied", "options": ["bind", "idmap"], **bind},
+        {"destination": "/inline", "options": ["bind", "idmap=uids=0-1-10;gids=@0-5-10"], **bind},
+    ]
 
 
 def shared_root(config: Any) -> None:
@@ -309,6 +324,7 @@ CASES = (
     Case("mounts-bind-unprivileged", every_bind, facts=_ROOTLESS),
     Case("mounts-filesystem", every_filesystem),
     Case("mounts-copied-tmpfs", copied_tmpfs),
+    Case("mounts-mapped", mapped_mounts),
     Case("shared-root", shared_root),
     Case("private-root", private_root),
     Case("devices", own_devices),
@@ -320,6 +336,10 @@ CASES = (
     Case("sysctl", sysctls),
     Case("limits-on-v1", docker_like_limits, mode="v1"),
     Case("limits-on-v2", docker_like_limits),
+    Case("limits-of-nothing", bare, mode="v1"),
+    Case("systemd-unit", facts={"unit": "ocirt-box.scope"}),
+    Case("systemd-unit-on-hybrid", facts={"unit": "ocirt-box.scope"}, mode="hybrid"),
+    Case("exec-into-systemd-unit", facts={"unit": "ocirt-box.scope"}, process=_SHELL),
     Case("exec", process=_SHELL),
     Case("exec-on-hybrid", mode="hybrid", process=_SHELL),
     Case("exec-in-user-namespace", in_user_namespace, process=_SHELL),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirt.plan import Op, Plan
+from ocirt.plan import Op, Plan, Source
 
 #: Of a settings object, what the doer of the host's operation reads.
 _SHORT_BYTES = 96
@@ -31,9 +31,17 @@ def _fields(op: Op) -> list[str]:
         fields.append(f"mode={op.mode:#o}")
     fields += [f"{name}={getattr(op, name):#x}" for name in "abc" if getattr(op, name)]
     for source in op.sources:
-        words = [source.kind, *([source.path] if source.path else []), *(["recursive"] if source.recursive else [])]
-        fields.append(f"slot=<{' '.join(words)}>")
+        fields.append(f"slot=<{_source(source)}>")
     return fields
+
+
+def _source(source: Source) -> str:
+    words = [source.kind, source.path, "recursive" if source.recursive else "", " ".join(source.data)]
+    if source.id_map is not None:
+        found = source.id_map
+        ids = ", ".join((found.uids + found.gids).splitlines()) or "as in the user namespace"
+        words.append(f"mapped{' recursively' if found.recursive else ''}: {ids}")
+    return " ".join(word for word in words if word)
 
 
 def _bytes(data: bytes) -> str:
