@@ -54,7 +54,12 @@ class Doer:
             fd = self.cgroup.open_v2_fd()
             if fd is None:
                 raise InternalError("a plan for a v2 cgroup met a container without one")
-            return fd
+            # The new process has it for a moment too, when those in the container that may trace can use it already.
+            isolated = lib.ocirt_isolate_directory(fd)
+            if isolated < 0:
+                return fd
+            os.close(fd)
+            return int(isolated)
         if source.kind == "cgroup-entry":
             if not self._entry_fds:
                 self._entry_fds = self.cgroup.open_entry_fds()[::-1]
