@@ -119,6 +119,7 @@ class Walk:
                 continue
             self._answer()
             if op.kind == "HOOK":
+                self._alive(self.channel.flush())
                 self._known_pid()  # the hook is told
             for source in op.sources:
                 self._alive(self.channel.push(self._open(source, op)))
@@ -139,8 +140,6 @@ class Walk:
     def _open(self, source: Source, op: Op) -> int:
         if not source.needs_init:
             return self._doer.open(source, op, 0)
-        # The init may be waiting for one of those before it tells its pid.
-        self._alive(self.channel.flush())
         return self._doer.open(source, op, self._known_pid())
 
     def commit(self, *, and_start: bool) -> None:
@@ -157,6 +156,9 @@ class Walk:
     def _known_pid(self) -> int:
         # A host operation needs the pid only after CLONE; before it there is none to wait for.
         cloned = any(op.kind == "CLONE" for op in self._all[: self._position])
+        if cloned and not self.pid:
+            # The init may be waiting for one of the queued descriptors before it tells its pid.
+            self._alive(self.channel.flush())
         while cloned and not self.pid:
             report = self._receive()
             self._take(report)
@@ -250,7 +252,9 @@ class Walk:
         """The operations of the init that have run since the last call, and how long each took in ns."""
         times = self._times()
         first, self._told = self._told, self._last_started() + 1
-        return [(op, max(0, times[2 * i + 1] - times[2 * i])) for i, op in enumerate(self.ops) if first <= i < self._told]
+        return [
+            (op, max(0, times[2 * i + 1] - times[2 * i])) for i, op in enumerate(self.ops) if first <= i < self._told
+        ]
 
     def _reap_stage(self) -> None:
         pid, self._stage_pid = self._stage_pid, 0
