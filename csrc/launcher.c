@@ -382,8 +382,8 @@ static PyObject *complete_python(PyObject *self, PyObject *arguments)
 }
 
 /* Imports from *archive* from now on, by the first thing in its index: ocirt/archive.py. False when that failed. */
-static bool install_importers(const struct archive *archive, size_t size, const struct installation *installation, int argc,
-			      char **argv)
+static bool install_importers(const struct archive *archive, size_t size, const struct installation *installation,
+			      int argc, char **argv)
 {
 	static PyMethodDef completion = { "complete", complete_python, METH_NOARGS, NULL };
 	char *code = (char *)archive->index + archive->index_size;

@@ -30,76 +30,77 @@ enum ocirt_plan_constant {
 /* In the order in which a container is set up. "slot" is the index of a descriptor that the runtime sends. */
 enum ocirt_op_code {
 	/* Run in the runtime's namespaces, before there is a container. */
-	OCIRT_OOM_SCORE_ADJ = 1,  /* text: decimal number */
-	OCIRT_RAISE_RLIMIT,       /* a: resource, b: hard limit that a later RLIMIT needs */
-	OCIRT_JOIN_NAMESPACE,     /* slot: namespace or pidfd, a: CLONE_NEW* flags */
-	OCIRT_TIME_NAMESPACE,     /* text: lines for timens_offsets */
-	OCIRT_CLONE,              /* a: CLONE_* flags, slot: cgroup v2 directory or none */
+	OCIRT_OOM_SCORE_ADJ = 1, /* text: decimal number */
+	OCIRT_RAISE_RLIMIT,      /* a: resource, b: hard limit that a later RLIMIT needs */
+	OCIRT_JOIN_NAMESPACE,    /* slot: namespace or pidfd, a: CLONE_NEW* flags */
+	OCIRT_TIME_NAMESPACE,    /* text: lines for timens_offsets */
+	OCIRT_CLONE,             /* a: CLONE_* flags, slot: cgroup v2 directory or none */
 	/* Run in the container's process. */
-	OCIRT_SYNC,               /* a: enum ocirt_sync */
-	OCIRT_ENTER_ROOT,         /* slot: directory to make the root (exec without a mount namespace) */
-	OCIRT_BECOME_ROOT,        /* uid and gid 0 of the new user namespace */
-	OCIRT_JOIN_CGROUP,        /* slot: a v1 `tasks` file open for writing */
-	OCIRT_CGROUP_NAMESPACE,   /* unshare, after the cgroups are joined */
+	OCIRT_SYNC,             /* a: enum ocirt_sync */
+	OCIRT_ENTER_ROOT,       /* slot: directory to make the root (exec without a mount namespace) */
+	OCIRT_BECOME_ROOT,      /* uid and gid 0 of the new user namespace */
+	OCIRT_JOIN_CGROUP,      /* slot: a v1 `tasks` file open for writing */
+	OCIRT_CGROUP_NAMESPACE, /* unshare, after the cgroups are joined */
 	OCIRT_SETSID,
-	OCIRT_SESSION_KEYRING,    /* text: name */
+	OCIRT_SESSION_KEYRING, /* text: name */
 	OCIRT_LOOPBACK_UP,
-	OCIRT_HOSTNAME,           /* text */
-	OCIRT_DOMAINNAME,         /* text */
-	OCIRT_HOST_PROPAGATION,   /* a: MS_* flags for "/" of the new mount namespace */
-	OCIRT_ROOTFS,             /* slot: mount tree, or path: host path; path: where it is attached; a: MS_* propagation */
-	OCIRT_MOUNT,              /* path: target, text: filesystem type, data: source and options, a: attributes, c: propagation */
-	OCIRT_BIND,               /* path: target, slot or text: source, a/b: attributes to set and clear, c: propagation */
-	OCIRT_MKDIR,              /* path, mode */
-	OCIRT_DEVICE,             /* path, mode: type and permissions, a: dev_t, b: uid, c: gid */
-	OCIRT_SYMLINK,            /* path, text: target */
-	OCIRT_CONSOLE,            /* slot: socket for the pty master, a: rows << 16 | columns (0: unchanged) */
-	OCIRT_HOOK,               /* path, data: argv then env, a: argc, b: envc, c: timeout in s, slot: stdin, slot + 1: stderr */
-	OCIRT_SYSCTL,             /* path: below /proc/sys, text: value */
-	OCIRT_MOUNT_READONLY,     /* path: a mount that had to stay writable until now */
+	OCIRT_HOSTNAME,         /* text */
+	OCIRT_DOMAINNAME,       /* text */
+	OCIRT_HOST_PROPAGATION, /* a: MS_* flags for "/" of the new mount namespace */
+	OCIRT_ROOTFS, /* slot: mount tree, or path: host path; path: where it is attached; a: MS_* propagation */
+	OCIRT_MOUNT,  /* path: target, text: filesystem type, data: source and options, a: attributes, c: propagation */
+	OCIRT_BIND,   /* path: target, slot or text: source, a/b: attributes to set and clear, c: propagation */
+	OCIRT_MKDIR,  /* path, mode */
+	OCIRT_DEVICE, /* path, mode: type and permissions, a: dev_t, b: uid, c: gid */
+	OCIRT_SYMLINK, /* path, text: target */
+	OCIRT_CONSOLE, /* slot: socket for the pty master, a: rows << 16 | columns (0: unchanged) */
+	OCIRT_HOOK,    /* path, data: argv then env, a: argc, b: envc, c: timeout in s, slot: stdin, slot + 1: stderr */
+	OCIRT_SYSCTL,  /* path: below /proc/sys, text: value */
+	OCIRT_MOUNT_READONLY, /* path: a mount that had to stay writable until now */
 	OCIRT_ROOT_READONLY,
-	OCIRT_READONLY_PATH,      /* path */
-	OCIRT_MASK_PATH,          /* path */
+	OCIRT_READONLY_PATH, /* path */
+	OCIRT_MASK_PATH,     /* path */
 	OCIRT_PIVOT_ROOT,
-	OCIRT_MOVE_ROOT,          /* MS_MOVE and chroot, for a root on a ramfs (--no-pivot) */
-	OCIRT_CHROOT,             /* without a mount namespace */
-	OCIRT_ROOT_PROPAGATION,   /* a: MS_* flags */
-	OCIRT_LOOKUP,             /* text: argv[0], path: $PATH */
-	OCIRT_WAIT_START,         /* slot: listening socket, or none: the channel itself */
-	OCIRT_PERSONALITY,        /* a: persona */
-	OCIRT_SCHEDULER,          /* data: struct sched_attr */
-	OCIRT_IO_PRIORITY,        /* a: class << 13 | priority */
-	OCIRT_MEMORY_POLICY,      /* a: mode and flags, data: node mask */
-	OCIRT_CPU_AFFINITY,       /* data: cpu mask */
-	OCIRT_RLIMIT,             /* a: resource, b: soft, c: hard */
-	OCIRT_UMASK,              /* a */
-	OCIRT_STDIO_OWNER,        /* a: uid */
-	OCIRT_HOME,               /* a: uid; sets HOME from /etc/passwd where env has none */
-	OCIRT_CHDIR,              /* path, mode: permissions of a directory that is missing */
-	OCIRT_LSM_LABEL,          /* path: below /proc/thread-self/attr, text: label */
-	OCIRT_CLOSE_FDS,          /* a: how many descriptors from 3 on the program keeps */
+	OCIRT_MOVE_ROOT,        /* MS_MOVE and chroot, for a root on a ramfs (--no-pivot) */
+	OCIRT_CHROOT,           /* without a mount namespace */
+	OCIRT_ROOT_PROPAGATION, /* a: MS_* flags */
+	OCIRT_LOOKUP,           /* text: argv[0], path: $PATH */
+	OCIRT_WAIT_START,       /* slot: listening socket, or none: the channel itself */
+	OCIRT_PERSONALITY,      /* a: persona */
+	OCIRT_SCHEDULER,        /* data: struct sched_attr */
+	OCIRT_IO_PRIORITY,      /* a: class << 13 | priority */
+	OCIRT_MEMORY_POLICY,    /* a: mode and flags, data: node mask */
+	OCIRT_CPU_AFFINITY,     /* data: cpu mask */
+	OCIRT_RLIMIT,           /* a: resource, b: soft, c: hard */
+	OCIRT_UMASK,            /* a */
+	OCIRT_STDIO_OWNER,      /* a: uid */
+	OCIRT_HOME,             /* a: uid; sets HOME from /etc/passwd where env has none */
+	OCIRT_CHDIR,            /* path, mode: permissions of a directory that is missing */
+	OCIRT_LSM_LABEL,        /* path: below /proc/thread-self/attr, text: label */
+	OCIRT_CLOSE_FDS,        /* a: how many descriptors from 3 on the program keeps */
 	OCIRT_NO_NEW_PRIVS,
-	OCIRT_BOUNDING_SET,       /* a: the capabilities that stay */
-	OCIRT_USER,               /* a: uid, b: gid, data: uint32_t gids */
-	OCIRT_AMBIENT,            /* a: mask, b: inheritable, which it must be a part of */
-	OCIRT_SECCOMP,            /* a: SECCOMP_FILTER_FLAG_*, data: struct sock_filter[] */
-	OCIRT_CAPABILITIES,       /* a: effective, b: permitted, c: inheritable */
-	OCIRT_EXECVE,             /* data: argv then env, a: argc, b: envc */
+	OCIRT_BOUNDING_SET, /* a: the capabilities that stay */
+	OCIRT_USER,         /* a: uid, b: gid, data: uint32_t gids */
+	OCIRT_AMBIENT,      /* a: mask, b: inheritable, which it must be a part of */
+	OCIRT_SECCOMP,      /* a: SECCOMP_FILTER_FLAG_*, data: struct sock_filter[] */
+	OCIRT_CAPABILITIES, /* a: effective, b: permitted, c: inheritable */
+	OCIRT_EXECVE,       /* data: argv then env, a: argc, b: envc */
 	OCIRT_OP_END,
 };
 
 enum ocirt_op_flag {
-	OCIRT_RECURSIVE = 1,      /* BIND: attributes and tree are recursive; ROOTFS: the tree is */
-	OCIRT_ON_PROCFS = 2,      /* MOUNT, BIND: the target may lie on procfs */
-	OCIRT_NO_SYMLINKS = 4,    /* MOUNT, BIND: no component of the target, DEVICE, SYMLINK: none of its parent's, may be a link */
-	OCIRT_INHERIT_MODE = 8,   /* MOUNT: the new root gets the mode of the directory it covers, where there was one */
-	OCIRT_REPLACE = 16,       /* SYMLINK: what is there goes */
-	OCIRT_BIND_CONSOLE = 32,  /* CONSOLE: bind the pty to /dev/console */
-	OCIRT_RETRY = 64,         /* CHDIR: a second try, as the container's user */
-	OCIRT_KEEP_GROUPS = 128,  /* USER: setgroups(2) is denied here and nothing is asked of it */
-	OCIRT_WITH_HOME = 1024,   /* HOOK: HOME is set as for the program */
-	OCIRT_COPY_UP = 512,      /* MOUNT: what the target holds is copied into the new filesystem */
-	OCIRT_OPTIONAL = 256,     /* a kernel or a policy without it is tolerated */
+	OCIRT_RECURSIVE = 1, /* BIND: attributes and tree are recursive; ROOTFS: the tree is */
+	OCIRT_ON_PROCFS = 2, /* MOUNT, BIND: the target may lie on procfs */
+	OCIRT_NO_SYMLINKS =
+		4, /* MOUNT, BIND: no component of the target, DEVICE, SYMLINK: none of its parent's, may be a link */
+	OCIRT_INHERIT_MODE = 8,  /* MOUNT: the new root gets the mode of the directory it covers, where there was one */
+	OCIRT_REPLACE = 16,      /* SYMLINK: what is there goes */
+	OCIRT_BIND_CONSOLE = 32, /* CONSOLE: bind the pty to /dev/console */
+	OCIRT_RETRY = 64,        /* CHDIR: a second try, as the container's user */
+	OCIRT_KEEP_GROUPS = 128, /* USER: setgroups(2) is denied here and nothing is asked of it */
+	OCIRT_WITH_HOME = 1024,  /* HOOK: HOME is set as for the program */
+	OCIRT_COPY_UP = 512,     /* MOUNT: what the target holds is copied into the new filesystem */
+	OCIRT_OPTIONAL = 256,    /* a kernel or a policy without it is tolerated */
 };
 
 /* Packed into c of MOUNT and BIND, four bits each, the first in the lowest bits. */
@@ -169,16 +170,16 @@ enum ocirt_sync {
 /* What detail of an ERROR says beyond errno. */
 enum ocirt_error_detail {
 	OCIRT_DETAIL_NONE = 0,
-	OCIRT_DETAIL_TARGET,     /* MOUNT, BIND: at the target */
-	OCIRT_DETAIL_SOURCE,     /* MOUNT, BIND: at the source */
-	OCIRT_DETAIL_PROCFS,     /* the target lies on procfs */
-	OCIRT_DETAIL_NOT_PROCFS, /* /proc is not a procfs */
-	OCIRT_DETAIL_UNREACHABLE, /* CHDIR: the directory is outside the root */
-	OCIRT_DETAIL_NO_INTERPRETER, /* EXECVE: the file is there, its interpreter is not */
-	OCIRT_DETAIL_CRLF,       /* EXECVE: the first line ends in CR LF */
-	OCIRT_DETAIL_ARCHITECTURE, /* EXECVE: a program for another machine */
-	OCIRT_DETAIL_NOEXEC,     /* EXECVE: on a mount with noexec */
-	OCIRT_DETAIL_TIMEOUT,    /* HOOK */
+	OCIRT_DETAIL_TARGET,           /* MOUNT, BIND: at the target */
+	OCIRT_DETAIL_SOURCE,           /* MOUNT, BIND: at the source */
+	OCIRT_DETAIL_PROCFS,           /* the target lies on procfs */
+	OCIRT_DETAIL_NOT_PROCFS,       /* /proc is not a procfs */
+	OCIRT_DETAIL_UNREACHABLE,      /* CHDIR: the directory is outside the root */
+	OCIRT_DETAIL_NO_INTERPRETER,   /* EXECVE: the file is there, its interpreter is not */
+	OCIRT_DETAIL_CRLF,             /* EXECVE: the first line ends in CR LF */
+	OCIRT_DETAIL_ARCHITECTURE,     /* EXECVE: a program for another machine */
+	OCIRT_DETAIL_NOEXEC,           /* EXECVE: on a mount with noexec */
+	OCIRT_DETAIL_TIMEOUT,          /* HOOK */
 	OCIRT_DETAIL_STATUS = 0x10000, /* HOOK: the low 16 bits are its wait status */
 };
 

@@ -156,5 +156,6 @@ __attribute__((noreturn, used)) void init_main(const long *stack)
 #if defined(__x86_64__)
 __asm__(".globl _start\n_start:\n\txor %ebp,%ebp\n\tmov %rsp,%rdi\n\tand $-16,%rsp\n\tcall init_main\n\thlt\n");
 #elif defined(__aarch64__)
-__asm__(".globl _start\n_start:\n\tmov x29,#0\n\tmov x30,#0\n\tmov x0,sp\n\tand sp,x0,#-16\n\tbl init_main\n\tbrk #0\n");
+__asm__(".globl _start\n_start:\n\tmov x29,#0\n\tmov x30,#0\n\tmov x0,sp\n\tand sp,x0,#-16\n\tbl init_main\n\tbrk "
+	"#0\n");
 #endif

@@ -96,7 +96,8 @@ static int has_long_value(const char *options, const char *end)
 /* What mount(2) calls the attributes of a mount; those that are missing have the same value. */
 static unsigned long to_mount_flags(uint64_t attributes)
 {
-	unsigned long flags = attributes & (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	unsigned long flags =
+		attributes & (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 
 	if ((attributes & MOUNT_ATTR__ATIME) == MOUNT_ATTR_NOATIME)
 		flags |= MS_NOATIME;
@@ -115,7 +116,8 @@ static int mount_with_long_options(struct init *init, const struct ocirt_op *op,
 {
 	const char *source = op_data(init, op), *option = source + strlen(source) + 1, *end = source + op->data_size;
 	char target[] = "/proc/self/fd/0000000000", options[PATH_SIZE];
-	cleanup_close int proc_fd = (int)sys_openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	cleanup_close int proc_fd =
+		(int)sys_openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 	char *from = target + 14, *to = target + 14;
 	size_t used = 0, size;
 
@@ -158,7 +160,8 @@ int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propag
 		if ((propagation & 7) > OCIRT_PROPAGATION_UNBINDABLE)
 			return -EINVAL;
 		attr.propagation = flags[propagation & 7];
-		ret = (int)sys_mount_setattr(mount_fd, propagation & OCIRT_PROPAGATION_RECURSIVE ? AT_RECURSIVE : 0, &attr);
+		ret = (int)sys_mount_setattr(mount_fd, propagation & OCIRT_PROPAGATION_RECURSIVE ? AT_RECURSIVE : 0,
+					     &attr);
 		if (ret < 0)
 			return ret;
 	}
@@ -196,7 +199,8 @@ int op_mount(struct init *init, const struct ocirt_op *op)
 
 	if (!op->data_size || op_data(init, op)[op->data_size - 1] != '\0')
 		return -EBADMSG;
-	inherit_mode = op->flags & OCIRT_INHERIT_MODE && rootfs_open(init, op_path(init, op), O_PATH, 0, &existing_fd) == 0;
+	inherit_mode =
+		op->flags & OCIRT_INHERIT_MODE && rootfs_open(init, op_path(init, op), O_PATH, 0, &existing_fd) == 0;
 	ret = open_target(init, op, 1, &target_fd);
 	if (ret < 0)
 		return ret;

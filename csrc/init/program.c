@@ -182,7 +182,8 @@ static uint32_t explain_script(const char *head, size_t size, int error)
 		return OCIRT_DETAIL_NONE;
 	memcpy(interpreter, head + start, end - start);
 	interpreter[end - start] = '\0';
-	return SYS(__NR_faccessat, AT_FDCWD, interpreter, 0) == -ENOENT ? OCIRT_DETAIL_NO_INTERPRETER : OCIRT_DETAIL_NONE;
+	return SYS(__NR_faccessat, AT_FDCWD, interpreter, 0) == -ENOENT ? OCIRT_DETAIL_NO_INTERPRETER
+									: OCIRT_DETAIL_NONE;
 }
 
 static uint32_t explain_elf(const char *head, size_t size, int error)

@@ -47,7 +47,8 @@ int op_rootfs(struct init *init, const struct ocirt_op *op)
 	if (op->slot != OCIRT_NO_SLOT) {
 		ret = channel_slot(init, op->slot, &tree_fd);
 	} else {
-		ret = (int)sys_open_tree(AT_FDCWD, op_path(init, op), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+		ret = (int)sys_open_tree(AT_FDCWD, op_path(init, op),
+					 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 		tree_fd = ret;
 	}
 	if (ret < 0)

@@ -7,7 +7,7 @@
 #include "init.h"
 
 enum {
-	LINK_LIMIT = 40, /* as the kernel's MAXSYMLINKS */
+	LINK_LIMIT = 40,   /* as the kernel's MAXSYMLINKS */
 	RETRY_LIMIT = 128, /* openat2 says EAGAIN when a rename or a mount races with `..` */
 	DIRECTORY_MODE = 0755,
 	FILE_MODE = 0644,
@@ -135,7 +135,8 @@ static int step(struct making *making, size_t start, size_t position, const char
 		return ret;
 	if (!strcmp(name, ".."))
 		return -ENOENT;
-	ret = make_component(parent_fd, name, last ? making->mode : DIRECTORY_MODE, last ? making->is_directory : 1, ret_fd);
+	ret = make_component(parent_fd, name, last ? making->mode : DIRECTORY_MODE, last ? making->is_directory : 1,
+			     ret_fd);
 	if (ret < 0)
 		return ret;
 	ret = is_symlink(*ret_fd);
@@ -175,7 +176,8 @@ static int make_missing(struct making *making, int *ret_fd)
 	return ret;
 }
 
-static int make(const struct init *init, const char *path, uint32_t mode, int is_directory, uint64_t resolve, int *ret_fd)
+static int make(const struct init *init, const char *path, uint32_t mode, int is_directory, uint64_t resolve,
+		int *ret_fd)
 {
 	static struct making making; /* one process, one path at a time; too large for the stack */
 	size_t size = strlen(path);

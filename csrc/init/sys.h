@@ -55,24 +55,20 @@ static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
 	register long x3 __asm__("x3") = d;
 	register long x4 __asm__("x4") = e;
 	register long x5 __asm__("x5") = f;
-	__asm__ volatile("svc 0"
-			 : "+r"(x0)
-			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-			 : "memory", "cc");
+	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory", "cc");
 	return x0;
 }
 #else
 #error "ocirt-init knows the system call convention of x86_64 and aarch64"
 #endif
 
-#define SYS_N(n, a, b, c, d, e, f, ...) \
-	sys6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define SYS_N(n, a, b, c, d, e, f, ...) sys6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define SYS(...) SYS_N(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
-#define S_ISDIR_(mode) (((mode) & S_IFMT) == S_IFDIR)
-#define S_ISLNK_(mode) (((mode) & S_IFMT) == S_IFLNK)
-#define S_ISCHR_(mode) (((mode) & S_IFMT) == S_IFCHR)
-#define S_ISREG_(mode) (((mode) & S_IFMT) == S_IFREG)
+#define S_ISDIR_(mode) (((mode)&S_IFMT) == S_IFDIR)
+#define S_ISLNK_(mode) (((mode)&S_IFMT) == S_IFLNK)
+#define S_ISCHR_(mode) (((mode)&S_IFMT) == S_IFCHR)
+#define S_ISREG_(mode) (((mode)&S_IFMT) == S_IFREG)
 
 struct iovec_ {
 	void *base;
@@ -103,9 +99,18 @@ enum {
 	MSG_CTRUNC_ = 0x8,
 };
 
-static inline long sys_close(int fd) { return SYS(__NR_close, fd); }
-static inline long sys_read(int fd, void *buffer, size_t size) { return SYS(__NR_read, fd, buffer, size); }
-static inline long sys_write(int fd, const void *buffer, size_t size) { return SYS(__NR_write, fd, buffer, size); }
+static inline long sys_close(int fd)
+{
+	return SYS(__NR_close, fd);
+}
+static inline long sys_read(int fd, void *buffer, size_t size)
+{
+	return SYS(__NR_read, fd, buffer, size);
+}
+static inline long sys_write(int fd, const void *buffer, size_t size)
+{
+	return SYS(__NR_write, fd, buffer, size);
+}
 static inline long sys_openat(int dir_fd, const char *path, int flags, int mode)
 {
 	return SYS(__NR_openat, dir_fd, path, flags, mode);
@@ -119,7 +124,10 @@ static inline long sys_fstat(int fd, struct stat *ret_stat)
 {
 	return SYS(__NR_newfstatat, fd, "", ret_stat, AT_EMPTY_PATH);
 }
-static inline long sys_fstatfs(int fd, struct statfs *ret_statfs) { return SYS(__NR_fstatfs, fd, ret_statfs); }
+static inline long sys_fstatfs(int fd, struct statfs *ret_statfs)
+{
+	return SYS(__NR_fstatfs, fd, ret_statfs);
+}
 static inline long sys_open_tree(int dir_fd, const char *path, unsigned flags)
 {
 	return SYS(__NR_open_tree, dir_fd, path, flags);
@@ -128,7 +136,8 @@ static inline long sys_move_mount(int from_fd, int to_fd)
 {
 	return SYS(__NR_move_mount, from_fd, "", to_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
-static inline long sys_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)
+static inline long sys_mount(const char *source, const char *target, const char *type, unsigned long flags,
+			     const char *data)
 {
 	return SYS(__NR_mount, source, target, type, flags, data);
 }
@@ -136,7 +145,10 @@ static inline long sys_mount_setattr(int fd, unsigned at_flags, struct mount_att
 {
 	return SYS(__NR_mount_setattr, fd, "", AT_EMPTY_PATH | at_flags, attr, sizeof *attr);
 }
-static inline long sys_dup3(int fd, int new_fd, int flags) { return fd == new_fd ? fd : SYS(__NR_dup3, fd, new_fd, flags); }
+static inline long sys_dup3(int fd, int new_fd, int flags)
+{
+	return fd == new_fd ? fd : SYS(__NR_dup3, fd, new_fd, flags);
+}
 static inline long sys_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {
 	return SYS(__NR_prctl, option, a, b, c, d);

@@ -56,9 +56,9 @@ ffibuilder.set_source(
     #include "shim.h"
     #include "bpf.h"
     """,
-    sources=[os.path.join(SOURCE, name) for name in ("shim.c", "bpf.c")],
+    sources=[os.path.join(SOURCE, name) for name in ("shim.c", "spawn.c", "mount.c", "bpf.c")],
     include_dirs=[SOURCE],
-    depends=[os.path.join(SOURCE, name) for name in ("shim.h", "bpf.h", "../plan.h")],
+    depends=[os.path.join(SOURCE, name) for name in ("shim.h", "bpf.h", "clone.h", "../plan.h")],
     define_macros=[("_GNU_SOURCE", None)],
     extra_compile_args=["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-function"],
 )
