@@ -366,6 +366,8 @@ class Runtime:
             options.setdefault("stdout", writer)
             words = ("--bundle", str(bundle.path), "--pid-file", str(pid_file))
             result = self(verb, *words, *flags, id, **options).check()
+            if "--pid-file" in flags:
+                pid_file = Path(list(flags)[list(flags).index("--pid-file") + 1])
         finally:
             os.close(writer)
         container = Container(self, id, bundle, int(pid_file.read_text()), reader, result)
