@@ -1,14 +1,13 @@
 """Writes ``modules.archive``: the package as one file of bytecode, from which the command imports (ocirt/archive.py).
 
-    magic, version of Python, size of the index    struct archive in csrc/launcher.c
-    index                                          marshalled: the code of ocirt/archive.py,
-                                                   module -> (offset and size of its code, path, size and mtime of its source),
-                                                   names of extension modules
-    code                                           marshalled code objects, one after the other
+magic, version of Python, size of the index    struct archive in csrc/launcher.c
+index                                          marshalled: the code of ocirt/archive.py,
+                                               module -> (offset and size of its code, path, size and mtime of its
+                                               source), names of extension modules
+code                                           marshalled code objects, one after the other
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -28,8 +27,8 @@ EXTENSIONS = ("_blake2", "_cffi_backend", "_json", "ocirt._seccomp", "ocirt._shi
 def build(package: Path, archive: Path, *, keep_times: bool) -> None:
     """Compile the modules of *package* into *archive*.
 
-    A module is used as long as its source has the same size and, with *keep_times*, the same time: an installer gives the
-    files of a wheel other ones.
+    A module is used as long as its source has the same size and, with *keep_times*, the same time: an installer gives
+    the files of a wheel other ones.
     """
     modules = {}
     area = bytearray()

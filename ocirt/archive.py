@@ -1,12 +1,12 @@
-"""Imports the modules of the `ocirt` command out of one file. csrc/launcher.c runs this before anything else; the library
-and ``python -m ocirt`` never do.
+"""Imports the modules of the `ocirt` command out of one file. csrc/launcher.c runs this before anything else; the
+library and ``python -m ocirt`` never do.
 
-``modules.archive``, which csrc/build_archive.py writes, holds this module and all others, compiled. A module whose source
-is not the one that was compiled is left to Python's own finders.
+``modules.archive``, which csrc/build_archive.py writes, holds this module and all others, compiled. A module whose
+source is not the one that was compiled is left to Python's own finders.
 
-The command begins in an interpreter that knows only what is built into it, and needs 2 ms less for that: no search path,
-no ``open``, no standard streams (PyConfig._init_main, "multi-phase initialization"). Whoever needs more of it than lies in
-the archive gets the rest of the interpreter first.
+The command begins in an interpreter that knows only what is built into it, and needs 2 ms less for that: no search
+path, no ``open``, no standard streams (PyConfig._init_main, "multi-phase initialization"). Whoever needs more of it
+than lies in the archive gets the rest of the interpreter first.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    # Offset and size of the code, path of the source below the directory of packages, its size and mtime in ns (0: any).
+    # Offset and size of the code, path of the source below the directory of packages, its size and mtime in ns (0:
+    # any).
     Entry = tuple[int, int, str, int, int]
 
 
 # Imports that C code asks for, such as those of completing, look for __import__ in the globals of the running function.
 __builtins__ = builtins
 
-#: Modules of the interpreter that do not need the rest of it: built in or frozen, and nothing in them is set up later, as in
+#: Modules of the interpreter that do not need the rest of it: built in or frozen, and nothing in them is set up later,
+# as in
 #: ``_signal``. Python 3.11 to 3.13.
 _AT_ONCE = frozenset(
     ("_abc", "_collections_abc", "_json", "_stat", "abc", "errno", "genericpath", "os", "posixpath", "stat", "time")
@@ -78,7 +80,8 @@ class ArchiveImporter:
 
 
 class ExtensionImporter:
-    """Finds and loads the extension modules *names*, without listing directories (importlib.abc.MetaPathFinder, Loader).
+    """Finds and loads the extension modules *names*, without listing directories (importlib.abc.MetaPathFinder,
+    Loader).
 
     The first of *directories* that has one counts.
     """

@@ -70,7 +70,8 @@ class Channel:
         report = ffi.new("struct ocirt_report *")
         while True:
             result = lib.ocirt_receive(self.fd, timeout_ms, report)
-            # EINTR; ECONNRESET, which a peer that died with unread messages leaves once, in front of its own last words.
+            # EINTR; ECONNRESET, which a peer that died with unread messages leaves once, in front of its own last
+            # words.
             if result not in (-4, -104):
                 break
         if result == 0:

@@ -95,7 +95,7 @@ def _rootfs(bundle: Bundle) -> str:
 class Creation:
     """One create. ``run`` leaves ``walk`` at the meeting where the init waits for start."""
 
-    __slots__ = ("bundle", "cgroup", "config", "doer", "document", "entry", "id", "options", "root", "walk")
+    __slots__ = ("bundle", "cgroup", "config", "document", "doer", "entry", "id", "options", "root", "walk")
 
     def __init__(self, root: str, id: str, bundle: Bundle, options: Options) -> None:
         self.root = root
@@ -127,8 +127,8 @@ class Creation:
             raise
 
     def _run_poststop(self) -> None:
-        """A failing hook stops the container, and the lifecycle goes on where it is destroyed and the poststop hooks are
-        invoked (runtime.md#lifecycle, steps 3 to 5, 12 and 13)."""
+        """A failing hook stops the container, and the lifecycle goes on where it is destroyed and the poststop hooks
+        are invoked (runtime.md#lifecycle, steps 3 to 5, 12 and 13)."""
         from ocirt import hooks
         from ocirt.json_text import dumps
 

@@ -1,8 +1,8 @@
 """Mounts of type ``cgroup``: how the container sees its control groups (config-linux.md#control-groups).
 
-With a cgroup namespace of its own they are filesystems, whose root the kernel puts at the container's cgroup; without one
-they are binds of the container's cgroup. A hierarchy in which it has none (rootless) shows the runtime's own, read-only
-(CVE-2023-25809).
+With a cgroup namespace of its own they are filesystems, whose root the kernel puts at the container's cgroup; without
+one they are binds of the container's cgroup. A hierarchy in which it has none (rootless) shows the runtime's own,
+read-only (CVE-2023-25809).
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ def join(c: Compilation) -> list[Op]:
 
 
 def _limits(c: Compilation) -> list[Op]:
-    """Before anybody is in: between "deny all" and the rules that follow, a v1 cgroup would refuse the init its devices."""
+    """Before anybody is in: between "deny all" and the rules that follow, a v1 cgroup would refuse the init its
+    devices."""
     return _devices(c) + [
         host_op("limit", f"write {setting.value!r} to {setting.file}", setting.pointer, value=setting)
         for setting in c.settings

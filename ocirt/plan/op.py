@@ -150,7 +150,8 @@ class Plan:
 
 
 class CgroupMount:
-    """One hierarchy as a container is shown it: ``path`` is its own cgroup there, or without ``is_own`` the runtime's."""
+    """One hierarchy as a container is shown it: ``path`` is its own cgroup there, or without ``is_own`` the
+    runtime's."""
 
     __slots__ = ("controllers", "is_own", "mount_point", "path", "version")
 

@@ -367,7 +367,9 @@ def test_an_option_of_the_superblock_has_its_effect(runtime: Runtime, bundle: Bu
     assert word in found.super_options or word == "mand"
 
 
-@pytest.mark.parametrize("word", ["async", "nolazytime", "nomand", "silent", "loud", "iversion", "noiversion", "defaults"])
+@pytest.mark.parametrize(
+    "word", ["async", "nolazytime", "nomand", "silent", "loud", "iversion", "noiversion", "defaults"]
+)
 def test_a_word_for_what_is_so_anyway_is_accepted(runtime: Runtime, bundle: Bundle, word: str) -> None:
     bundle.add_mount("/on", "tmpfs", "tmpfs", word)
     assert mounts_of(runtime, bundle)["/on"].type == "tmpfs"
