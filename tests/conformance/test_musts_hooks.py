@@ -139,9 +139,9 @@ def test_the_path_of_a_startcontainer_hook_is_one_of_the_containers(
 
 
 STATUSES = {
-    "prestart": "creating",
-    "createRuntime": "creating",
-    "createContainer": "creating",
+    "prestart": "created",
+    "createRuntime": "created",
+    "createContainer": "created",
     "startContainer": "created",
     "poststart": "running",
     "poststop": "stopped",
