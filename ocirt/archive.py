@@ -64,7 +64,7 @@ class ArchiveImporter:
             return None
         if source.st_size != entry[3] or (entry[4] and source.st_mtime_ns != entry[4]):
             return None
-        spec = ModuleSpec(name, self, origin=file, loader_state=entry)
+        spec = ModuleSpec(name, self, origin=file, loader_state=entry)  # type: ignore[arg-type]  # a loader by its methods
         if file.endswith("/__init__.py"):
             spec.submodule_search_locations = [file[: -len("/__init__.py")]]
         return spec
@@ -103,7 +103,7 @@ class ExtensionImporter:
                     posix.stat(file)
                 except OSError:
                     continue
-                return ModuleSpec(name, self, origin=file)
+                return ModuleSpec(name, self, origin=file)  # type: ignore[arg-type]  # a loader by its methods
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:

@@ -16,7 +16,8 @@ from support import Bundle, Result
 
 
 class Victim:
-    """A directory of the host that holds a secret: ``mark`` in the file ``mark_path``. No container may see or change it."""
+    """A directory of the host that holds a secret: ``mark`` in the file ``mark_path``. No container may see or change
+    it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,7 +37,7 @@ class Victim:
 
     def look(self) -> dict[str, tuple[object, ...]]:
         """Everything below ``path``: type, mode, owner, device number, content."""
-        found = {}
+        found: dict[str, tuple[object, ...]] = {}
         for directory, names, files in os.walk(self.path):
             for name in [".", *names, *files]:
                 path = os.path.join(directory, name)

@@ -54,7 +54,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def exchanging(program: Callable[[str], Path]) -> Callable[[Path, Path], AbstractContextManager[None]]:
-    """``with exchanging(a, b):`` two names of the host are exchanged all the time. It fails where hardly anything was."""
+    """``with exchanging(a, b):`` two names of the host are exchanged all the time. It fails where hardly anything
+    was."""
 
     @contextmanager
     def exchange(a: Path, b: Path) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -71,8 +72,9 @@ def test_a_capability_is_added_but_never_inheritable_cve_2022_29162() -> None:
 
 
 def test_a_capability_is_not_ambient_where_the_configuration_has_no_inheritable_ones_cve_2022_29162() -> None:
-    process = {"cwd": "/", "capabilities": {"bounding": ["CAP_KILL"], "ambient": []}}
-    assert document("--cap", "CAP_BPF", "id", "sh", process=process)["capabilities"]["ambient"] == []
+    process: dict[str, object] = {"cwd": "/", "capabilities": {"bounding": ["CAP_KILL"], "ambient": []}}
+    made: Any = document("--cap", "CAP_BPF", "id", "sh", process=process)
+    assert made["capabilities"]["ambient"] == []
 
 
 def test_a_capability_can_be_added_to_a_process_without_any() -> None:
