@@ -90,6 +90,7 @@ EXEC: tuple[Topic, ...] = (
     joining.namespaces,
     joining.clone,
     cgroups.attach,
+    joining.cgroup_namespace,
     process.final_affinity,
     joining.root,
     namespaces.become_root,

@@ -61,8 +61,9 @@ def ops(c: Compilation, destination: str, options: Options, pointer: str) -> lis
 def _hierarchy(c: Compilation, mount: CgroupMount, target: str, attributes: int, pointer: str) -> Op:
     if not mount.is_own or "cgroup" not in c.create_namespaces:
         return _bind(c, mount, mount.path, target, attributes, pointer)
+    words: tuple[str, ...] = ()
     if mount.version == 2:
-        kind, words = "cgroup2", ()
+        kind = "cgroup2"
     else:
         named = tuple(word for word in mount.controllers if word.startswith("name="))
         kind, words = "cgroup", ("none", *named) if named else mount.controllers
@@ -86,8 +87,10 @@ def _bind(c: Compilation, mount: CgroupMount, path: str, target: str, attributes
 
 def _unified(c: Compilation, mount: CgroupMount, destination: str, options: Options, pointer: str) -> Op:
     attributes = options.set | options.tree_set
-    if not mount.is_own or (c.has_namespace("user") and "cgroup" not in c.create_namespaces):
-        # A user namespace may mount cgroup2 only for a cgroup namespace that it owns: the host's is shown.
+    owns = "cgroup" in c.create_namespaces or (c.has_namespace("cgroup") and not c.has_namespace("user"))
+    if not mount.is_own or not owns:
+        # A user namespace may mount cgroup2 only for a cgroup namespace that it owns: the host's is shown. So it is
+        # without one, where to mount it anew would clear the options of the host's (nsdelegate, memory_recursiveprot).
         return _bind(c, mount, mount.mount_point, destination, attributes, pointer)
     return Op(
         "MOUNT",

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def namespaces(c: Compilation) -> list[Op]:
-    """All namespaces of the init in one setns(2) on its pidfd (Linux 5.8)."""
+    """All namespaces of the init but one in one setns(2) on its pidfd (Linux 5.8)."""
     flags = 0
-    kinds = [kind for kind in NAMESPACES if c.has_namespace(kind)]
+    kinds = [kind for kind in NAMESPACES if c.has_namespace(kind) and kind != "cgroup"]
     for kind in kinds:
         flags |= NAMESPACES[kind][0]
     if not flags:
@@ -41,3 +41,15 @@ def root(c: Compilation) -> list[Op]:
     if not c.exec_join_root:
         return []
     return [Op("ENTER_ROOT", "enter the container's root filesystem", "/root/path", sources=(Source("init-root"),))]
+
+
+def cgroup_namespace(c: Compilation) -> list[Op]:
+    """Behind the cgroup: with the mount option nsdelegate, nobody in a cgroup namespace can move a process into it that
+    comes from outside (ENOENT, cgroup-v2.rst, "Delegation Containment")."""
+    if not c.has_namespace("cgroup"):
+        return []
+    source = Source("init")
+    flag = NAMESPACES["cgroup"][0]
+    return [
+        Op("JOIN_NAMESPACE", "join the container's cgroup namespace", "/linux/namespaces", a=flag, sources=(source,))
+    ]

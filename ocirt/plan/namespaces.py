@@ -43,20 +43,25 @@ def join(c: Compilation) -> list[Op]:
     Root joins the user namespace last, since it may enter the others only with the privileges it loses there; an
     ordinary user joins it first, since only there has it any.
     """
-    kinds = [kind for kind in NAMESPACES if kind in c.join_namespaces and kind != "user"]
+    kinds = [kind for kind in NAMESPACES if kind in c.join_namespaces and kind not in ("user", *_late(c))]
     # A mount namespace that is joined hides the host's files, so it comes after everything that has a path; nothing has
     # one here (the runtime opens all), but the order is the one that people expect to read.
     kinds.sort(key=lambda kind: kind == "mount")
     if "user" in c.join_namespaces:
         kinds.insert(len(kinds) if c.host.privileged else 0, "user")
-    ops = []
-    for kind in kinds:
-        path, pointer = c.join_namespaces[kind]
-        source = Source("namespace", path)
-        ops.append(
-            Op("JOIN_NAMESPACE", f"join {kind} namespace {path}", pointer, a=NAMESPACES[kind][0], sources=(source,))
-        )
-    return ops
+    return [_join(c, kind) for kind in kinds]
+
+
+def _late(c: Compilation) -> tuple[str, ...]:
+    """A cgroup namespace is joined behind the cgroup: with the mount option nsdelegate, nobody in it can move a process
+    into it that comes from outside (ENOENT). With a user namespace there would be no privilege left to join it."""
+    return () if c.has_namespace("user") else ("cgroup",)
+
+
+def _join(c: Compilation, kind: str) -> Op:
+    path, pointer = c.join_namespaces[kind]
+    source = Source("namespace", path)
+    return Op("JOIN_NAMESPACE", f"join {kind} namespace {path}", pointer, a=NAMESPACES[kind][0], sources=(source,))
 
 
 def time(c: Compilation) -> list[Op]:
@@ -114,6 +119,8 @@ def become_root(c: Compilation) -> list[Op]:
 
 
 def cgroup(c: Compilation) -> list[Op]:
+    if "cgroup" in _late(c) and "cgroup" in c.join_namespaces:
+        return [_join(c, "cgroup")]
     if "cgroup" not in c.create_namespaces:
         return []
     return [Op("CGROUP_NAMESPACE", "create cgroup namespace", c.create_namespaces["cgroup"])]

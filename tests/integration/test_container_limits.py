@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from cgroup_view import content, cpu_max, directory, throttled
+from host_view import Mount, parse_mounts
 from support import CGROUP, Bundle, Runtime
 
 MIB = 1 << 20
@@ -121,17 +123,29 @@ def test_exec_on_a_cpu_that_there_is_not_is_named(runtime: Runtime, bundle: Bund
 
 @pytest.mark.needs_controller("pids")
 @pytest.mark.parametrize("private", [True, False])
-def test_a_cgroup_mount_shows_nothing_above_the_container(runtime: Runtime, bundle: Bundle, private: bool) -> None:
+def test_a_cgroup_mount_is_read_only_and_its_parent_no_cgroup(runtime: Runtime, bundle: Bundle, private: bool) -> None:
     bundle.add_mount("/sys", "sysfs", "sysfs", "ro")
     bundle.config["mounts"].append(CGROUP)
-    bundle.add_namespace("cgroup") if private else bundle.remove_namespace("cgroup")
+    if private:
+        bundle.add_namespace("cgroup")
+    options = {mount.point: mount.super_options for mount in host_mounts()}
     container = runtime.start_paused_program(bundle)
-    place = "/sys/fs/cgroup" + ("" if "cgroup.procs" in container.probe("ls", "/sys/fs/cgroup") else "/pids")
-    (names, above) = container.probe("ls", place, ";", "ls", f"{place}/..")
-    assert "cgroup.procs" in names
-    if place != "/sys/fs/cgroup":
-        assert "cgroup.procs" not in above
-    assert container.probe("open", f"{place}/pids.max", "w")["errno"] == errno.EROFS
+    own = directory(container.pid, "pids")
+    unified = own == directory(container.pid, "")
+    place = "/sys/fs/cgroup" if unified else "/sys/fs/cgroup/pids"
+    # Without a cgroup namespace, v2 shows the host's tree, which /proc/self/cgroup speaks of.
+    inside = place + (container.probe("cat", "/proc/self/cgroup").strip()[3:] if unified and not private else "")
+    names, above = container.probe("ls", inside, ";", "ls", f"{place}/..")
+    assert "pids.max" in names
+    assert "cgroup.procs" not in above
+    assert container.probe("open", f"{inside}/pids.max", "w")["errno"] == errno.EROFS
+    assert {mount.point: mount.super_options for mount in host_mounts()} == options
+
+
+def host_mounts() -> list[Mount]:
+    """The mounts of cgroups. Another one of cgroup2 from the initial namespace would change the options of all."""
+    mounts = parse_mounts(Path("/proc/self/mountinfo").read_text()).values()
+    return [mount for mount in mounts if mount.type in ("cgroup", "cgroup2")]
 
 
 @pytest.mark.needs_controller("pids")
