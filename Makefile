@@ -47,7 +47,7 @@ format: $(STAMPS)/tests ## bring Python and C into the form that lint wants
 
 .PHONY: bench
 bench: packages-busybox $(STAMPS)/ocirt ## measure ocirt beside the runc and crun that are installed (as root)
-	@$(BIN)/python benchmarks/lifecycle.py $(ARGS)
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 .PHONY: man
 man: $(STAMPS)/ocirt ## write docs/man again from the tables behind --help
@@ -59,7 +59,7 @@ install: $(STAMPS)/ocirt ## install ocirt into the environment, from this tree
 .PHONY: clean
 clean: ## remove everything that was built here, and .venv
 	rm -rf build dist .venv ocirt.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis ocirt/schemas
-	rm -f ocirt/ocirt-init ocirt/config/_validator.py ocirt/_shim.c ocirt/_seccomp.c ocirt/*.so
+	rm -f ocirt/ocirt-init ocirt/modules.archive ocirt/config/_validator.py ocirt/_shim.c ocirt/_seccomp.c ocirt/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: packages packages-busybox packages-tests
