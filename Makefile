@@ -47,7 +47,7 @@ format: $(STAMPS)/tests ## bring Python and C into the form that lint wants
 
 .PHONY: bench
 bench: packages-busybox $(STAMPS)/ocirt ## measure ocirt beside the runc and crun that are installed (as root)
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@PATH="$(BIN):$$PATH" $(BIN)/python benchmarks/run.py $(ARGS)
 
 .PHONY: man
 man: $(STAMPS)/ocirt ## write docs/man again from the tables behind --help
