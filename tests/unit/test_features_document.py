@@ -135,18 +135,14 @@ def test_a_topic_is_enabled_when_a_plan_accepts_it(feature: str, property: str, 
     assert bool(listed and listed.get("enabled", True)) is accepts(**{property: value})
 
 
-def test_idmapped_mounts_are_enabled_when_a_plan_accepts_them() -> None:
+def test_idmapped_mounts_are_enabled_and_a_plan_accepts_them() -> None:
     config: dict[str, Any] = dict(default_config())
     mapping = [{"containerID": 0, "hostID": 1000, "size": 1}]
     mount = {"destination": "/data", "type": "bind", "source": "/srv", "options": ["bind"]}
     config["mounts"] = [{**mount, "uidMappings": mapping, "gidMappings": mapping}]
-    compilation = Compilation(config, Host(), id="x", rootfs="/bundle/rootfs")
-    enabled = features()["linux"]["mountExtensions"]["idmap"]["enabled"]
-    if enabled:
-        compile_plan(CREATE, compilation)
-    else:
-        with pytest.raises(UnsupportedError, match="an idmapped mount"):
-            compile_plan(CREATE, compilation)
+    plan = compile_plan(CREATE, Compilation(config, Host(), id="x", rootfs="/bundle/rootfs"))
+    assert features()["linux"]["mountExtensions"] == {"idmap": {"enabled": True}}
+    assert [source.id_map is not None for op in plan.ops for source in op.sources if op.kind == "BIND"] == [True]
 
 
 def test_without_libseccomp_seccomp_is_disabled_and_has_no_version() -> None:
