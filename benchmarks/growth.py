@@ -81,7 +81,7 @@ def _add_seccomp_rules(config: dict[str, Any], count: int) -> None:
     }
 
 
-_CHANGES: dict[str, Change] = {
+CHANGES: dict[str, Change] = {
     "mounts": _add_mounts,
     "devices": _add_devices,
     "rlimits": _add_rlimits,
@@ -106,7 +106,7 @@ def measure(
                 fill(runtime, bundles.sleep, count - max(running, default=0))
         else:
             config = bundles.config(TRUE)
-            _CHANGES[name](config, count)
+            CHANGES[name](config, count)
             bundle = bundles.write(f"{name.replace(' ', '-')}-{count}", config)
         able = []
         for runtime in runtimes:

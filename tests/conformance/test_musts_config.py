@@ -92,6 +92,11 @@ def test_the_path_of_the_root_is_required(runtime: Runtime, bundle: Bundle) -> N
     runtime.run(bundle).fails('wanted the property "path"', "/root")
 
 
+def test_a_root_that_is_not_there_is_named(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.config["root"]["path"] = "nowhere"
+    runtime.run(bundle).fails("nowhere", "/root/path")
+
+
 def test_the_working_directory_is_required(runtime: Runtime, bundle: Bundle) -> None:
     del bundle.process["cwd"]
     runtime.run(bundle).fails('wanted the property "cwd"', "/process")
@@ -160,6 +165,12 @@ def test_a_value_that_must_not_be_is_refused(runtime: Runtime, bundle: Bundle, c
         set_property(bundle.config, "/linux/seccomp", SECCOMP)
     set_property(bundle.config, pointer, value)
     runtime.run(bundle).fails(text, "/".join(pointer.split("/")[:3]))
+
+
+@pytest.mark.needs_controller("cpu")
+def test_a_quota_below_the_burst_is_refused(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["resources"] = {"cpu": {"period": 100000, "quota": 20000, "burst": 30000}}
+    runtime.run(bundle).fails("burst")
 
 
 def test_the_error_of_a_default_errno_is_printed_and_no_program_runs(runtime: Runtime, bundle: Bundle) -> None:
