@@ -59,6 +59,7 @@ def run(kind: str, index: int, hook: Mapping[str, Any], state: str) -> None:
             (os.POSIX_SPAWN_DUP2, stdin_fd, 0),
             (os.POSIX_SPAWN_DUP2, output, 1),
             (os.POSIX_SPAWN_DUP2, output, 2),
+            *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()),
         ]
         environment = dict(entry.partition("=")[::2] for entry in hook.get("env") or ())
         try:
@@ -101,6 +102,12 @@ def exit_reason(code: int) -> str:
 
     words = strsignal(-code) or str(-code)
     return f"signal: {words[:1].lower()}{words[1:]}"
+
+
+def _inherited() -> list[int]:
+    """The descriptors beside stdio that this process's caller has passed on, for the program or by mistake."""
+    fds = [int(name) for name in os.listdir("/proc/self/fd")]
+    return [fd for fd in fds if fd > 2 and lib.ocirt_is_inherited(fd)]
 
 
 def _resettable() -> list[int]:
