@@ -44,6 +44,9 @@ def features() -> Features:
 
 
 def linux_features(seccomp: SeccompFeatures) -> LinuxFeatures:
+    from ocirt.plan.constants import MEMORY_POLICY_FLAGS
+    from ocirt.plan.scheduling import MODES
+
     return {
         "namespaces": list(NAMESPACES),
         "capabilities": list(CAPABILITIES),
@@ -51,6 +54,7 @@ def linux_features(seccomp: SeccompFeatures) -> LinuxFeatures:
         "seccomp": seccomp,
         "apparmor": {"enabled": True},
         "selinux": {"enabled": True},
+        "memoryPolicy": {"modes": sorted(MODES), "flags": sorted(MEMORY_POLICY_FLAGS)},
         "intelRdt": {"enabled": False},
         "mountExtensions": {"idmap": {"enabled": True}},
         "netDevices": {"enabled": False},

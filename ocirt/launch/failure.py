@@ -64,6 +64,14 @@ def to_error(report: Report, ops: list[Op], hook_output: bytes = b"") -> OcirtEr
 def _hint(report: Report, op: Op) -> str | None:
     if op.kind == "RLIMIT" and report.error == errnos.EPERM:
         return "the limit is above the runtime's own hard limit, and raising it needs CAP_SYS_RESOURCE"
+    if op.kind == "SCHEDULER" and report.error == errnos.EPERM:
+        # The first words are runc's.
+        return (
+            "process scheduler can't be used together with AllowedCPUs: SCHED_DEADLINE needs all CPUs of the system; "
+            "a policy with a priority needs CAP_SYS_NICE on the host, and realtimeRuntime in a v1 cpu cgroup"
+        )
+    if op.kind == "SCHEDULER" and report.error == errnos.EBUSY:
+        return "SCHED_DEADLINE has no more bandwidth to give (sched(7))"
     if op.kind == "USER" and report.error == errnos.EINVAL:
         return "the id has no mapping in the container's user namespace"
     if op.kind == "CLONE" and report.error == errnos.ENOSPC:

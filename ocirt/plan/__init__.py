@@ -5,7 +5,7 @@ Pure: no system calls, no files, no clock. Every topic is a function that turns 
 
 from __future__ import annotations
 
-from ocirt.plan import cgroups, devices, hooks, joining, mounts, namespaces, paths, process, rootfs, sysctl
+from ocirt.plan import cgroups, devices, hooks, joining, mounts, namespaces, paths, process, rootfs, scheduling, sysctl
 from ocirt.plan.op import Compilation, Host, Op, Plan, Source
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ CREATE: tuple[Topic, ...] = (
     process.lookup,
     process.wait_start,
     # start
-    process.scheduling,
+    scheduling.ops,
     process.rlimits,
     process.ownership,
     process.labels,
@@ -98,7 +98,7 @@ EXEC: tuple[Topic, ...] = (
     process.exec_console,
     process.chdir,
     process.lookup,
-    process.scheduling,
+    scheduling.ops,
     process.rlimits,
     process.ownership,
     process.labels,

@@ -6,7 +6,7 @@ from ocirt.capabilities import mask
 from ocirt.config.rules_process import GREATEST_CPU
 from ocirt.config.words import parse_list
 from ocirt.errors import ConfigError, UnsupportedError
-from ocirt.plan.constants import IO_PRIORITY_CLASS_SHIFT, IO_PRIORITY_CLASSES, PERSONALITIES, RLIMITS
+from ocirt.plan.constants import RLIMITS
 from ocirt.plan.op import Op, Source, strings
 
 TYPE_CHECKING = False
@@ -156,41 +156,10 @@ def wait_start(c: Compilation) -> list[Op]:
     return [Op("WAIT_START", "wait for start", sources=sources)]
 
 
-def scheduling(c: Compilation) -> list[Op]:
-    process = _process(c)
-    ops = []
-    persona = c.linux.get("personality")
-    if persona:
-        ops.append(
-            Op(
-                "PERSONALITY",
-                f"set personality {persona['domain']}",
-                "/linux/personality",
-                a=PERSONALITIES[persona["domain"]],
-            )
-        )
-    if process.get("ioPriority"):
-        io = process["ioPriority"]
-        value = IO_PRIORITY_CLASSES[io["class"]] << IO_PRIORITY_CLASS_SHIFT | io.get("priority", 0)
-        ops.append(
-            Op(
-                "IO_PRIORITY",
-                f"set I/O priority {io['class']} {io.get('priority', 0)}",
-                c.process_pointer + "/ioPriority",
-                a=value,
-            )
-        )
-    return ops
-
-
 def unsupported(c: Compilation) -> list[Op]:
     """What this version does not do is refused, never ignored."""
-    process = _process(c)
     later = "a later version of ocirt"
-    for key in ("scheduler",):
-        if process.get(key):
-            raise UnsupportedError(key, later, pointer=f"{c.process_pointer}/{key}")
-    for key in ("intelRdt", "netDevices", "memoryPolicy"):
+    for key in ("intelRdt", "netDevices"):
         if c.linux.get(key):
             raise UnsupportedError(key, later, pointer=f"/linux/{key}")
     if c.linux.get("mountLabel") and c.host.selinux:
