@@ -161,7 +161,8 @@ class BuildCommand(build_scripts):
         recorded = [f'-DRECORDED_{name}="{value}"' for name, value in self.record().items()]
         flags = ["-O2", "-fPIE", "-pie", *shlex.split(os.environ.get("CFLAGS", "")), *WARNINGS]
         include = f"-I{sysconfig.get_path('include')}"
-        link = ["-ldl", *shlex.split(os.environ.get("LDFLAGS", ""))]
+        # libpython and cffi need the latter two, and would look for them in more places.
+        link = ["-ldl", "-Wl,--no-as-needed", "-lm", "-lpthread", *shlex.split(os.environ.get("LDFLAGS", ""))]
         compile_program([*flags, include, *recorded, "-o", str(program), "csrc/launcher.c", *link])
 
     def record(self) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """Writes ``modules.archive``: the package as one file of bytecode, from which the command imports (ocirt/archive.py).
 
-magic, version of Python, size of the index    struct archive in csrc/launcher.c
-index                                          marshalled: the code of ocirt/archive.py,
-                                               module -> (offset and size of its code, path, size and mtime of its
-                                               source), names of extension modules
-code                                           marshalled code objects, one after the other
+magic, version of Python, size of the index
+    ``struct archive`` in csrc/launcher.c
+index, marshalled
+    the code of ocirt/archive.py; the modules of ocirt and those of the standard library, each a dict of name -> (offset
+    and size of the code, path, size and mtime of the source); the extension modules of the standard library and of
+    packages
+code
+    marshalled code objects, one after the other
 """
 
 from __future__ import annotations
@@ -15,13 +18,20 @@ import marshal
 import os
 import struct
 import sys
+import sysconfig
 from pathlib import Path
 from types import CodeType
 
 MAGIC = b"ocirt\0\0\1"
 IMPORTER = "ocirt.archive"
-#: What the commands import that is no Python; where it is built into the interpreter, that is found first.
-EXTENSIONS = ("_blake2", "_cffi_backend", "_json", "ocirt._seccomp", "ocirt._shim", "select", "termios")
+#: What Python itself imports for the first error in a text, and cannot wait for.
+STDLIB_SOURCES = ("encodings/__init__.py", "encodings/aliases.py", "encodings/utf_8.py")
+#: What the commands import that is no Python. An interpreter that has one of these built in has no file of it.
+STDLIB_EXTENSIONS = ("_blake2", "_json", "select")
+EXTENSIONS = ("_cffi_backend", "ocirt._shim")
+
+# As in ocirt/archive.py.
+Entry = tuple[int, int, str, int, int]
 
 
 def build(package: Path, archive: Path, *, keep_times: bool) -> None:
@@ -30,20 +40,32 @@ def build(package: Path, archive: Path, *, keep_times: bool) -> None:
     A module is used as long as its source has the same size and, with *keep_times*, the same time: an installer gives
     the files of a wheel other ones.
     """
-    modules = {}
     area = bytearray()
+    modules: dict[str, Entry] = {}
     for source in sorted(package.rglob("*.py")):
         file = str(source.relative_to(package.parent))
-        name = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-        code = marshal.dumps(compiled(source, file))
         status = source.stat()
-        modules[name] = (len(area), len(code), file, status.st_size, status.st_mtime_ns if keep_times else 0)
-        area += code
-    offset, size = modules.pop(IMPORTER)[:2]
-    index = marshal.dumps((marshal.loads(area[offset : offset + size]), modules, EXTENSIONS))
+        stamp = (status.st_size, status.st_mtime_ns if keep_times else 0)
+        modules[module_name(file)] = (*add(area, source, file), *stamp)
+    offset, size, *_ = modules.pop(IMPORTER)
+    importer = marshal.loads(area[offset : offset + size])
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    stdlib_modules = {module_name(file): (*add(area, stdlib / file, file), 0, 0) for file in STDLIB_SOURCES}
+    index = marshal.dumps((importer, modules, stdlib_modules, STDLIB_EXTENSIONS, EXTENSIONS))
     temporary = archive.with_suffix(".new")
     temporary.write_bytes(struct.pack("=8sII", MAGIC, sys.hexversion, len(index)) + index + area)
     os.replace(temporary, archive)
+
+
+def module_name(file: str) -> str:
+    return file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def add(area: bytearray, source: Path, file: str) -> tuple[int, int, str]:
+    """Append the code of a module to *area*: its offset and size there, and *file*, which its tracebacks name."""
+    code = marshal.dumps(compiled(source, file))
+    area += code
+    return len(area) - len(code), len(code), file
 
 
 def compiled(source: Path, file: str) -> CodeType:
@@ -60,4 +82,5 @@ def compiled(source: Path, file: str) -> CodeType:
             del node.body[0]
             if not node.body and not isinstance(node, ast.Module):
                 node.body.append(ast.copy_location(ast.Pass(), node))
-    return compile(tree, file, "exec", flags=flags, dont_inherit=True)
+    code: CodeType = compile(tree, file, "exec", flags=flags, dont_inherit=True)
+    return code

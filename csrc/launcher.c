@@ -404,8 +404,9 @@ static bool install_importers(const struct archive *archive, size_t size, const 
 	if (importer == NULL || python.PyEval_EvalCode(importer, globals, globals) == NULL)
 		return false;
 	install = python.PyDict_GetItemString(globals, "install");
-	return install != NULL && python.PyObject_CallFunction(install, "OOssOO", index, view, installation->dynload,
-							       installation->packages, words, complete) != NULL;
+	return install != NULL &&
+	       python.PyObject_CallFunction(install, "OOsssOO", index, view, installation->stdlib,
+					    installation->dynload, installation->packages, words, complete) != NULL;
 }
 
 /* Calls ocirt.__main__.run(), which ends the process. Returns only when that failed. */

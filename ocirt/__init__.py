@@ -18,7 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirt._version import __version__ as __version__
     from ocirt.container import Container as Container
-    from ocirt.container import Options as Options
     from ocirt.container import Process as Process
     from ocirt.errors import ConfigError as ConfigError
     from ocirt.errors import ContainerExists as ContainerExists
@@ -31,10 +30,11 @@ if TYPE_CHECKING:
     from ocirt.errors import StepError as StepError
     from ocirt.errors import UnsupportedError as UnsupportedError
     from ocirt.errors import WrongStatus as WrongStatus
+    from ocirt.options import Options as Options
 
 _HOME = {
     "Container": "ocirt.container",
-    "Options": "ocirt.container",
+    "Options": "ocirt.options",
     "Process": "ocirt.container",
     "ConfigError": "ocirt.errors",
     "ContainerExists": "ocirt.errors",

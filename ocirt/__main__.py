@@ -6,7 +6,6 @@ process ends by _exit(2), which saves the interpreter's own end of 2 ms.
 
 from __future__ import annotations
 
-import _signal
 import os
 import sys
 
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 
 def run() -> NoReturn:
     """Run the command that ``sys.argv`` names, and end this process with its exit status."""
-    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal = sys.modules.get("_signal")  # there if Python has taken a signal
+    if _signal is not None and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         # An exception at an arbitrary place would be no better end than the kernel's. A half-made container sees ours.
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     os._exit(main(sys.argv))

@@ -4,9 +4,9 @@ library and ``python -m ocirt`` never do.
 ``modules.archive``, which csrc/build_archive.py writes, holds this module and all others, compiled. A module whose
 source is not the one that was compiled is left to Python's own finders.
 
-The command begins in an interpreter that knows only what is built into it, and needs 2 ms less for that: no search
-path, no ``open``, no standard streams (PyConfig._init_main, "multi-phase initialization"). Whoever needs more of it
-than lies in the archive gets the rest of the interpreter first.
+The command begins in an interpreter that knows only what is built into it, which takes 2 ms less: no search path, no
+``open``, no standard streams (PyConfig._init_main, "multi-phase initialization"). Whoever imports what is neither in
+the archive nor in `_AT_ONCE` gets the rest of the interpreter first.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    # Offset and size of the code, path of the source below the directory of packages, its size and mtime in ns (0:
-    # any).
+    # Offset and size of the code, path of the source below its directory, its size and mtime in ns (0: any will do).
     Entry = tuple[int, int, str, int, int]
 
 
@@ -33,10 +32,12 @@ if TYPE_CHECKING:
 __builtins__ = builtins
 
 #: Modules of the interpreter that do not need the rest of it: built in or frozen, and nothing in them is set up later,
-# as in
-#: ``_signal``. Python 3.11 to 3.13.
+#: as it is in ``_signal``. Python 3.11 to 3.13.
 _AT_ONCE = frozenset(
-    ("_abc", "_collections_abc", "_json", "_stat", "abc", "errno", "genericpath", "os", "posixpath", "stat", "time")
+    (
+        *("_abc", "_blake2", "_codecs", "_collections_abc", "_io", "_json", "_stat", "abc", "codecs", "errno"),
+        *("genericpath", "os", "posixpath", "select", "stat", "time"),
+    )
 )
 
 
@@ -58,13 +59,14 @@ class ArchiveImporter:
         if entry is None:
             return None
         file = f"{self.directory}/{entry[2]}"
-        try:
-            source = posix.stat(file)
-        except OSError:
-            return None
-        if source.st_size != entry[3] or (entry[4] and source.st_mtime_ns != entry[4]):
-            return None
-        spec = ModuleSpec(name, self, origin=file, loader_state=entry)  # type: ignore[arg-type]  # a loader by its methods
+        if entry[3]:
+            try:
+                source = posix.stat(file)
+            except OSError:
+                return None
+            if source.st_size != entry[3] or (entry[4] and source.st_mtime_ns != entry[4]):
+                return None
+        spec = ModuleSpec(name, self, origin=file, loader_state=entry)  # type: ignore[arg-type]  # has no base class
         if file.endswith("/__init__.py"):
             spec.submodule_search_locations = [file[: -len("/__init__.py")]]
         return spec
@@ -80,8 +82,7 @@ class ArchiveImporter:
 
 
 class ExtensionImporter:
-    """Finds and loads the extension modules *names*, without listing directories (importlib.abc.MetaPathFinder,
-    Loader).
+    """Finds and loads the extension modules *names* without listing directories (importlib.abc.MetaPathFinder, Loader).
 
     The first of *directories* that has one counts.
     """
@@ -103,7 +104,7 @@ class ExtensionImporter:
                     posix.stat(file)
                 except OSError:
                     continue
-                return ModuleSpec(name, self, origin=file)  # type: ignore[arg-type]  # a loader by its methods
+                return ModuleSpec(name, self, origin=file)  # type: ignore[arg-type]  # has no base class
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -137,8 +138,9 @@ class Completion:
 
 
 def install(
-    index: tuple[object, dict[str, Entry], tuple[str, ...]],
+    index: tuple[object, dict[str, Entry], dict[str, Entry], tuple[str, ...], tuple[str, ...]],
     code: memoryview,
+    stdlib: str,
     dynload: str,
     packages: str,
     argv: list[str],
@@ -146,14 +148,17 @@ def install(
 ) -> None:
     """Imports from the archive of *index* and *code* from now on.
 
-    *dynload* is the directory of the standard library's extension modules, *packages* are those of ocirt and of further
-    packages, separated by colons. *complete* completes an interpreter that is not complete.
+    *stdlib* is the directory of the standard library, *dynload* that of its extension modules, *packages* are those of
+    ocirt and of further packages, separated by colons. *complete* completes an interpreter that is not complete.
     """
     sys.argv = argv
     directories = packages.split(":")
+    _, modules, stdlib_modules, stdlib_extensions, extensions = index
     importers: list[Any] = [
-        ArchiveImporter(index[1], code, directories[0]),
-        ExtensionImporter(index[2], [dynload, *directories]),
+        ArchiveImporter(modules, code, directories[0]),
+        ArchiveImporter(stdlib_modules, code, stdlib),
+        ExtensionImporter(stdlib_extensions, (dynload,)),
+        ExtensionImporter(extensions, directories),
     ]
     if not hasattr(builtins, "open"):
         completion = Completion(complete)

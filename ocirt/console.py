@@ -10,7 +10,6 @@ process once there is one. ``run`` and ``exec`` alone import this module.
 
 from __future__ import annotations
 
-import _signal
 import os
 import select
 
@@ -42,16 +41,6 @@ _DRAIN_BYTES = 1 << 20
 #: master cannot be waited for, so it is looked at from time to time.
 _LOOK_AGAIN_MSEC = 100
 
-#: These are about this process: faults, the death of its children, the end of its readers, and the job control of the
-#: caller's shell, which has to see this process stop.
-_OWN_SIGNALS = frozenset(
-    getattr(_signal, f"SIG{name}")
-    for name in (
-        *("KILL", "STOP", "CHLD", "URG", "PIPE", "TSTP", "TTIN", "TTOU"),
-        *("SEGV", "BUS", "FPE", "ILL", "TRAP", "SYS", "XFSZ"),
-    )
-)
-
 
 class Foreground:
     """Takes the signals of this process, from now until the end of the ``with`` block, for a process that is to come.
@@ -59,7 +48,7 @@ class Foreground:
     ``console_fd`` is the end of a socket over which that process's launch may send the master of a pty.
     """
 
-    __slots__ = ("_console_fd", "_dispositions", "_is_subreaper", "_wake_fds", "console_fd")
+    __slots__ = ("_console_fd", "_is_subreaper", "_mask_before", "_signal_fd", "console_fd")
 
     def __init__(self, *, subreaper: bool) -> None:
         """With *subreaper* orphans of the process become children of this one, and are reaped (prctl(2), Linux 3.4)."""
@@ -70,24 +59,17 @@ class Foreground:
         self._is_subreaper = subreaper
         if subreaper:
             _check("become a subreaper", lib.ocirt_set_subreaper(1))
-        self._wake_fds = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._dispositions: dict[int, object] = {}
+        self._mask_before = ffi.new("uint64_t *")
+        self._signal_fd = -1
 
     def __enter__(self) -> Foreground:
-        _signal.set_wakeup_fd(self._wake_fds[1], warn_on_full_buffer=False)
-        for number in (_signal.valid_signals() - _OWN_SIGNALS) | {_signal.SIGCHLD}:
-            # What the caller ignores stays ignored: nohup(1), and a background job of a shell without job control.
-            if _signal.getsignal(number) != _signal.SIG_IGN:
-                self._dispositions[number] = _signal.signal(number, _note_signal)
+        self._signal_fd = _check("take over signals", lib.ocirt_take_signals(self._mask_before))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _signal.set_wakeup_fd(-1)
-        for number, disposition in self._dispositions.items():
-            _signal.signal(number, disposition)
+        lib.ocirt_release_signals(self._signal_fd, self._mask_before[0])
         self._close_console_fd()
-        for fd in (*self._wake_fds, self._console_fd):
-            os.close(fd)
+        os.close(self._console_fd)
 
     def wait(self, process: Process, *, terminal: bool) -> int:
         """Serve *process* until it ends; its exit status, or 128 + the signal that ended it, as a shell has it.
@@ -119,15 +101,15 @@ class Foreground:
         """Pass on signals and bytes until *pidfd* says that the process has ended."""
         while True:
             poll = select.poll()
-            poll.register(self._wake_fds[0], select.POLLIN)
+            poll.register(self._signal_fd, select.POLLIN)
             poll.register(pidfd, select.POLLIN)
             for fd, events in relay.interests():
                 poll.register(fd, events)
             ready = poll.poll(relay.timeout_msec)
             relay.look_again()
             for fd, events in ready:
-                if fd == self._wake_fds[0]:
-                    for number in os.read(fd, _CHUNK_BYTES):
+                if fd == self._signal_fd:
+                    while number := _check("take a signal", lib.ocirt_next_signal(fd)):
                         self._pass_on(number, pid, pidfd, relay)
                 elif fd != pidfd:
                     relay.transfer(fd, events)
@@ -135,23 +117,16 @@ class Foreground:
                 return
 
     def _pass_on(self, number: int, pid: int, pidfd: int, relay: Relay) -> None:
-        if number == _signal.SIGCHLD:
+        if number == lib.SIGCHLD:
             if self._is_subreaper:
                 _reap_orphans(pid)
             return
-        if number == _signal.SIGWINCH and relay.has_terminal:
+        if number == lib.SIGWINCH and relay.has_terminal:
             relay.resize()
             return
-        if number == _signal.SIGCONT:
+        if number == lib.SIGCONT:
             relay.resume()
-        try:
-            _signal.pidfd_send_signal(pidfd, number)
-        except ProcessLookupError:
-            pass
-
-
-def _note_signal(_number: int, _frame: object) -> None:
-    """The handler of every signal that is passed on: its number is in the pipe already (``set_wakeup_fd``)."""
+        lib.ocirt_pidfd_signal(pidfd, number)  # fails only when it has just ended
 
 
 def _reap_orphans(pid: int) -> None:

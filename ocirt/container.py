@@ -17,9 +17,7 @@ import os
 
 from ocirt import host
 from ocirt._shim import lib
-from ocirt.config.load import load_bundle, validate_process
 from ocirt.errors import ConfigError, HookError, OcirtError, StepError, WrongStatus
-from ocirt.options import Options
 from ocirt.record import Record, read_state
 from ocirt.state import CACHE_NAME, Entry, check_id, default_root, ids
 
@@ -31,9 +29,10 @@ if TYPE_CHECKING:
     from ocirt.cgroup import Cgroup
     from ocirt.events import Events
     from ocirt.launch.walk import Walk
+    from ocirt.options import Options
     from ocirt.plan import Plan
 
-__all__ = ["Container", "Options", "Process"]
+__all__ = ["Container", "Process"]
 
 _SIGKILL = 9
 _KILL_DEADLINE_MS = 10_000
@@ -61,7 +60,7 @@ class Container(Record):
     def __init__(self, id: str, root: str, document: dict[str, Any]) -> None:
         super().__init__(id, root, document)
         self.warn: Callable[[str], None] = lambda text: None
-        self._options = Options()
+        self._options: Options | None = None
         self._walk: Walk | None = None
 
     # -- where containers come from ----------------------------------------------------------------------------------
@@ -74,7 +73,9 @@ class Container(Record):
         Raises InvalidContainerId, ConfigError, UnsupportedError, ContainerExists, StepError, ProgramError (the program
         cannot be found), HookError. After an error nothing is left. The process is a child of the calling process.
         """
+        from ocirt.config.load import load_bundle
         from ocirt.launch.create import Creation
+        from ocirt.options import Options
 
         options = options or Options()
         host.require_kernel()
@@ -127,7 +128,9 @@ class Container(Record):
     @staticmethod
     def plan(bundle: str, options: Options | None = None) -> Plan:
         """What creating and starting the bundle's container would do, without doing any of it."""
+        from ocirt.config.load import load_bundle
         from ocirt.launch.create import prepare
+        from ocirt.options import Options
 
         options = options or Options()
         loaded = load_bundle(bundle)
@@ -160,6 +163,7 @@ class Container(Record):
         try:
             walk.commit(and_start=True)
             walk.run()
+            assert self._options is not None
             self._options.trace_walk(walk)
         except BaseException:
             walk.abort()
@@ -237,12 +241,11 @@ class Container(Record):
         if result < 0:
             raise StepError(f"send signal {signal} to process {self.pid}", -result)
         if signal == _SIGKILL:
-            cgroup = self.cgroup()
             if not self._document["ownPidNamespace"]:
                 # Nobody else ends the other processes when the init of a shared PID namespace dies.
-                cgroup.kill(signal)
-            elif cgroup.frozen:
-                cgroup.thaw()
+                self.cgroup().kill(signal)
+            elif self._is_frozen():
+                self.cgroup().thaw()
 
     def pause(self) -> None:
         """Suspends all processes; none runs at return. WrongStatus, StepError, UnsupportedError (nothing to freeze)."""
@@ -361,7 +364,9 @@ class Container(Record):
         *detach*, which only says that nobody will wait for it here. Raises ConfigError, WrongStatus, StepError,
         ProgramError.
         """
+        from ocirt.config.load import validate_process
         from ocirt.launch.join import join
+        from ocirt.options import Options
 
         options = options or Options()
         validate_process(process)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from ocirt.errors import UnsupportedError
-from ocirt.plan.op import CgroupMount, Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirt.cgroup import Cgroup
+    from ocirt.plan.op import Host
 
 _MINIMUM = (5, 14)
 _CAP_SYS_ADMIN = 21
@@ -64,6 +64,8 @@ def facts(cgroup: Cgroup, *, unit: str = "") -> Host:
     """What a plan depends on, with the container's cgroups as they were resolved. Those that an ordinary user may not
     make are left out of *cgroup* here; a cgroup mount shows the runtime's own in their place, read-only
     (CVE-2023-25809). *unit* as in `Host`."""
+    from ocirt.plan.op import CgroupMount, Host
+
     all_directories = cgroup.directories
     cgroup.leave_out_forbidden()
     shown = tuple(

@@ -9,15 +9,14 @@ import os
 
 from ocirt import host
 from ocirt._shim import lib
-from ocirt.cgroup import Cgroup
-from ocirt.config.load import parse_config
 from ocirt.errors import InternalError, WrongStatus
-from ocirt.state import Entry
+from ocirt.state import LISTENER, SPEC_VERSION, Entry, state_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ocirt.cgroup import Cgroup
     from ocirt.processes import ProcessInfo
 
 
@@ -66,7 +65,15 @@ class Record:
 
     def cgroup(self) -> Cgroup:
         """Its place in the cgroup hierarchies; the directories may be gone."""
+        from ocirt.cgroup.group import Cgroup
+
         return Cgroup.from_state(self._document["cgroup"])
+
+    def _is_frozen(self) -> bool:
+        from ocirt.cgroup.directory import Directory
+        from ocirt.cgroup.freezer import is_container_frozen
+
+        return is_container_frozen(Directory(*words) for words in self._document["cgroup"]["directories"])
 
     def _is_alive(self) -> bool:
         stat = host.process_stat(self.pid) if self.pid else None
@@ -78,11 +85,11 @@ class Record:
             return "creating" if self._document.get("status") == "creating" and self._is_being_created() else "stopped"
         if not self._is_alive():
             return "stopped"
-        if self.cgroup().frozen:
+        if self._is_frozen():
             return "paused"
         entry = self._entry()
         try:
-            return "created" if entry.exists("start.sock") and _listens(entry) else "running"
+            return "created" if entry.exists(LISTENER) and _listens(entry) else "running"
         finally:
             entry.close()
 
@@ -97,15 +104,11 @@ class Record:
 
     def state(self, status: str | None = None) -> dict[str, Any]:
         """The state document of runtime.md#state."""
-        from ocirt.launch.create import state_document
-
         status = status or self.status()
         return state_document(self.id, status, 0 if status == "stopped" else self.pid, self.bundle, self.annotations)
 
     def describe(self) -> dict[str, Any]:
         """What ``ocirt state`` prints: the state document with runc's further fields, in runc's order."""
-        from ocirt.launch.create import SPEC_VERSION
-
         status = self.status()
         described: dict[str, Any] = {
             "ociVersion": SPEC_VERSION,
@@ -130,6 +133,8 @@ class Record:
             entry.close()
         if text is None:
             raise InternalError(f"the saved configuration of {self.id} is missing")
+        from ocirt.config.load import parse_config
+
         return parse_config(text)  # type: ignore[return-value]  # was validated at create
 
     def process_template(self) -> dict[str, Any]:
@@ -155,10 +160,8 @@ class Record:
 
 def _listens(entry: Entry) -> bool:
     """Whether the init still waits: a start that was killed may have left the socket behind a program that runs."""
-    from ocirt.launch.begin import connect
-
     try:
-        os.close(connect(entry))
+        os.close(entry.connect())
     except WrongStatus:
         return False
     return True

@@ -12,9 +12,17 @@ from __future__ import annotations
 
 import os
 
-from ocirt._shim import lib
-from ocirt.config.load import parse_json
-from ocirt.errors import ContainerExists, ContainerNotFound, InternalError, InvalidContainerId, OcirtError, StepError
+from ocirt._shim import ffi, lib
+from ocirt.errors import (
+    ContainerExists,
+    ContainerNotFound,
+    InternalError,
+    InvalidContainerId,
+    OcirtError,
+    StepError,
+    WrongStatus,
+)
+from ocirt.json_parse import parse_json
 from ocirt.json_text import dumps
 from ocirt.launch.channel import check
 
@@ -28,6 +36,23 @@ _FILE_LIMIT = 128 << 20
 
 # Beside the containers: a name that no id can have.
 CACHE_NAME = "@seccomp"
+
+#: The socket in a container's directory, at which its init waits for start.
+LISTENER = "start.sock"
+
+#: The version of the specification that this runtime follows.
+SPEC_VERSION = "1.3.0"
+
+
+def state_document(id: str, status: str, pid: int, bundle: str, annotations: Any) -> dict[str, Any]:
+    """The state of a container as runtime.md#state has it; a pid only where there is a process."""
+    document: dict[str, Any] = {"ociVersion": SPEC_VERSION, "id": id, "status": status}
+    if pid:
+        document["pid"] = pid
+    document["bundle"] = bundle
+    if annotations:
+        document["annotations"] = annotations
+    return document
 
 
 def check_id(id: str) -> None:
@@ -186,6 +211,15 @@ class Entry:
     def socket_path(self, name: str) -> str:
         """A path to a file in the directory that fits into sun_path (108 bytes) whatever the root's length: unix(7)."""
         return f"/proc/self/fd/{self.fd}/{name}"
+
+    def connect(self) -> int:
+        """A connection to the init that waits for start. WrongStatus when nobody listens: it has been started."""
+        result = lib.ocirt_connect(ffi.from_buffer(os.fsencode(self.socket_path(LISTENER)) + b"\0"))
+        if result in (-2, -111):  # ENOENT, ECONNREFUSED
+            raise WrongStatus(
+                "cannot start an already running container", status="running", operation="start", allowed=("created",)
+            )
+        return check(result, "connect to the container's init")
 
     def close(self) -> None:
         if self.fd >= 0:

@@ -25,6 +25,9 @@ CONSTANTS = [
     "AT_EMPTY_PATH",
     "AT_SYMLINK_NOFOLLOW",
     "AT_FDCWD",
+    "SIGCHLD",
+    "SIGCONT",
+    "SIGWINCH",
 ]
 
 
@@ -39,6 +42,7 @@ ffibuilder.cdef(
     declarations("../plan.h")
     + declarations("shim.h")
     + declarations("bpf.h")
+    + declarations("signals.h")
     + "".join(f"#define {name} ...\n" for name in CONSTANTS)
 )
 ffibuilder.set_source(
@@ -46,6 +50,7 @@ ffibuilder.set_source(
     """
     #include <fcntl.h>
     #include <sched.h>
+    #include <signal.h>
     #include <linux/mount.h>
     #ifndef CLONE_NEWTIME
     #define CLONE_NEWTIME 0x80
@@ -55,10 +60,11 @@ ffibuilder.set_source(
     #endif
     #include "shim.h"
     #include "bpf.h"
+    #include "signals.h"
     """,
-    sources=[os.path.join(SOURCE, name) for name in ("shim.c", "spawn.c", "mount.c", "bpf.c")],
+    sources=[os.path.join(SOURCE, name) for name in ("shim.c", "spawn.c", "mount.c", "bpf.c", "signals.c")],
     include_dirs=[SOURCE],
-    depends=[os.path.join(SOURCE, name) for name in ("shim.h", "bpf.h", "clone.h", "../plan.h")],
+    depends=[os.path.join(SOURCE, name) for name in ("shim.h", "bpf.h", "clone.h", "signals.h", "../plan.h")],
     define_macros=[("_GNU_SOURCE", None)],
     extra_compile_args=["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-function"],
 )

@@ -13,6 +13,7 @@ import time
 
 from ocirt.cgroup import v1, v2
 from ocirt.cgroup.directory import WRITE, Directory, make, missing, read, write
+from ocirt.cgroup.freezer import freezer, is_container_frozen
 from ocirt.cgroup.layout import detect, place
 from ocirt.cgroup.paths import clean, descend
 from ocirt.cgroup.processes import SIGKILL, pids_below, signal_held
@@ -344,15 +345,7 @@ class Cgroup:
     @property
     def frozen(self) -> bool:
         """Whether the container was frozen, by `freeze` or another hand; false when its cgroup is gone. StepError."""
-        directory = self._freezer
-        if directory is None:
-            return False
-        try:
-            return (v1.is_frozen if directory.version == 1 else v2.is_frozen)(directory.path)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENODEV):
-                return False
-            raise _failed("read the state of cgroup " + directory.path, error, directory.path) from error
+        return is_container_frozen(self.directories)
 
     # -- state file --------------------------------------------------------------------------------------------------
 
@@ -405,10 +398,7 @@ class Cgroup:
     @property
     def _freezer(self) -> Directory | None:
         """Where the container is frozen: in the v1 freezer, else in v2."""
-        for directory in self.directories:
-            if directory.version == 2 or "freezer" in directory.controllers:
-                return directory
-        return None
+        return freezer(self.directories)
 
     @property
     def _counter(self) -> Directory | None:
@@ -450,12 +440,12 @@ class Cgroup:
 
     def _refuse_frozen(self) -> None:
         """StepError when a process that enters would not run, be it because a cgroup above is frozen."""
-        freezer = self._freezer
-        if freezer is not None and (v1.is_held if freezer.version == 1 else v2.is_held)(freezer.path):
+        directory = self._freezer
+        if directory is not None and (v1.is_held if directory.version == 1 else v2.is_held)(directory.path):
             raise StepError(
-                "create cgroup " + freezer.path,
+                "create cgroup " + directory.path,
                 errno.EBUSY,
-                filename=freezer.path,
+                filename=directory.path,
                 origin=POINTER,
                 detail="container's cgroup unexpectedly frozen",
             )

@@ -8,6 +8,7 @@ import time
 
 from ocirt.cgroup import v1, v2
 from ocirt.cgroup.directory import OPEN_DIRECTORY, below, read
+from ocirt.cgroup.freezer import is_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def signal_held(directory: Directory, signal: int, *, freezer: bool) -> None:
         signal_all(directory.path, signal, frozen=False)
         return
     version = v1 if directory.version == 1 else v2
-    paused = version.is_frozen(directory.path)
+    paused = is_frozen(directory)
     frozen = paused or version.freeze(directory.path, _KILL_FREEZE_DEADLINE_SEC)
     try:
         signal_all(directory.path, signal, frozen=frozen)

@@ -65,11 +65,6 @@ def thaw(path: str) -> bool:
     return read(path + "/freezer.state").strip() == "THAWED"
 
 
-def is_frozen(path: str) -> bool:
-    """Whether the freezer cgroup *path* itself was told to freeze; that one above it was does not count."""
-    return read(path + "/freezer.self_freezing").strip() == "1"
-
-
 def is_held(path: str) -> bool:
     """Whether tasks in the freezer cgroup *path* do not run, be it by its own state or by that of one above it."""
     return read(path + "/freezer.state").strip() != "THAWED"

@@ -90,11 +90,6 @@ def thaw(path: str) -> bool:
     return wait_event(path, "frozen 0", time.monotonic() + _THAW_DEADLINE_SEC)
 
 
-def is_frozen(path: str) -> bool:
-    """Whether the cgroup *path* itself was told to freeze; that one above it was does not count."""
-    return read(path + "/cgroup.freeze").strip() == "1"
-
-
 def is_held(path: str) -> bool:
     """Whether processes in the cgroup *path* do not run, be it by its own state or by that of one above it."""
     return "frozen 1" in read(path + "/cgroup.events")

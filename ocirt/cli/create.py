@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from ocirt.cli.parser import Command, Flag
-from ocirt.container import Container, Options
+from ocirt.container import Container
+from ocirt.options import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

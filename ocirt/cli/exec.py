@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ocirt.cli.create import CONSOLE_SOCKET_FLAG, PID_FILE_FLAG, PIDFD_SOCKET_FLAG, PRESERVE_FDS_FLAG, absolute
 from ocirt.cli.parser import Command, Flag, UsageError
-from ocirt.container import Container, Options
+from ocirt.container import Container
+from ocirt.options import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import _signal
-
 from ocirt.cli.parser import Command, Flag, UsageError
 from ocirt.container import Container
 from ocirt.errors import WrongStatus
@@ -13,17 +11,26 @@ if TYPE_CHECKING:
     from ocirt.cli.parser import Call
 
 
+#: Those that engines send; their numbers are the same everywhere (kill(1p)).
+_NUMBERS = {"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "TERM": 15}
+_LAST_OF_ALL = 31  # behind it come the real-time signals, of which not every machine has the same number
+
+
 def parse_signal(text: str) -> int:
     """The number of the signal *text*: a number from 0, or a name with or without "SIG", in upper or lower case.
 
     The real-time signals are RTMIN to RTMAX, and as kill(1) has them RTMIN+1 and RTMAX-1. UsageError for anything else.
     """
-    if text.isascii() and text.isdecimal():
-        number = int(text)
+    name = text.upper().removeprefix("SIG")
+    number = int(text) if text.isascii() and text.isdecimal() else _NUMBERS.get(name, -1)
+    if 0 <= number <= _LAST_OF_ALL:
+        return number
+    import _signal
+
+    if number >= 0:
         if number <= _signal.SIGRTMAX:
             return number
         raise UsageError(f'unknown signal "{text}"')
-    name = text.upper().removeprefix("SIG")
     base, sign, distance = name.partition("+") if "+" in name else name.partition("-")
     number = getattr(_signal, f"SIG{base}", 0) if base.isalnum() else 0
     if sign:

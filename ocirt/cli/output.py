@@ -12,9 +12,7 @@ taken for one of ``--preserve-fds``.
 
 from __future__ import annotations
 
-import _signal
 import os
-import time
 
 from ocirt.errors import errno_text
 from ocirt.json_text import quote
@@ -40,6 +38,8 @@ def write(text: str) -> None:
     try:
         _write_all(1, text)
     except BrokenPipeError:
+        import _signal
+
         _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
         os.kill(os.getpid(), _signal.SIGPIPE)
 
@@ -164,5 +164,7 @@ class Log:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def _line(self, level: str, message: str) -> str:
+        import time
+
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         return (json_line if self.format == "json" else text_line)(level, message, when) + "\n"

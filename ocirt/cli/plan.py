@@ -5,8 +5,9 @@ from __future__ import annotations
 from ocirt.cli.create import BUNDLE_FLAG
 from ocirt.cli.output import printable, write
 from ocirt.cli.parser import Command, Flag
-from ocirt.container import Container, Options
+from ocirt.container import Container
 from ocirt.json_text import dumps
+from ocirt.options import Options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

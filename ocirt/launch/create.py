@@ -17,7 +17,7 @@ from ocirt.launch.channel import check
 from ocirt.launch.doers import Creator, connect_console
 from ocirt.launch.walk import Walk
 from ocirt.plan import CREATE, CREATE_WITHOUT_PROCESS, Compilation, Plan, compile_plan
-from ocirt.state import CACHE_NAME, Entry, make_root
+from ocirt.state import CACHE_NAME, LISTENER, Entry, make_root, state_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,20 +26,6 @@ if TYPE_CHECKING:
     from ocirt.config.load import Bundle
     from ocirt.options import Options
     from ocirt.plan.op import Op
-
-LISTENER = "start.sock"
-SPEC_VERSION = "1.3.0"
-
-
-def state_document(id: str, status: str, pid: int, bundle: str, annotations: Any) -> dict[str, Any]:
-    """The state of a container as runtime.md#state has it; a pid only where there is a process."""
-    document: dict[str, Any] = {"ociVersion": SPEC_VERSION, "id": id, "status": status}
-    if pid:
-        document["pid"] = pid
-    document["bundle"] = bundle
-    if annotations:
-        document["annotations"] = annotations
-    return document
 
 
 def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) -> tuple[Plan, Cgroup, Compilation]:

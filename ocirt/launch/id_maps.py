@@ -63,7 +63,11 @@ def _ask_helper(name: str, pid: int, mappings: Any, op: Op) -> None:
     read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
     try:
         child = os.posix_spawn(
-            path, argv, {}, file_actions=[(os.POSIX_SPAWN_DUP2, write_fd, 1), (os.POSIX_SPAWN_DUP2, write_fd, 2)]
+            path,
+            argv,
+            {},
+            file_actions=[(os.POSIX_SPAWN_DUP2, write_fd, 1), (os.POSIX_SPAWN_DUP2, write_fd, 2)],
+            setsigmask=(),
         )
         os.close(write_fd)
         write_fd = -1

@@ -25,6 +25,8 @@ class Process:
     def wait(self):
         return os.waitpid(self.pid, 0)[1]
 
+child_mask = []
+
 def fork(child, terminal_socket_fd):
     ready, go = os.pipe()
     pid = os.fork()
@@ -32,6 +34,7 @@ def fork(child, terminal_socket_fd):
         try:
             for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, 32, 33}:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, child_mask)
             if terminal_socket_fd is not None:
                 master, slave = os.openpty()
                 settings = termios.tcgetattr(slave)
@@ -181,13 +184,10 @@ def test_a_signal_that_comes_before_the_process_is_kept_for_it(drive: Drive) -> 
     driver = drive(
         """
         def child():
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             signal.sigwait([signal.SIGTERM])
             return 60
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # the child has it blocked from its start
-        main(child, before=lambda: (signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM]),
-                                    os.kill(os.getpid(), signal.SIGTERM),
-                                    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])))
+        child_mask = [signal.SIGTERM]  # the child has it blocked from its start
+        main(child, before=lambda: os.kill(os.getpid(), signal.SIGTERM))
         """
     )
     assert driver.status() == 60
@@ -211,13 +211,16 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(drive: Drive) -> None:
     assert driver.status() == 71
 
 
-def test_the_dispositions_of_the_runtime_come_back(drive: Drive) -> None:
+def test_the_signals_of_the_runtime_come_back(drive: Drive) -> None:
     driver = drive(
         """
-        before = [signal.getsignal(n) for n in signal.valid_signals()]
+        def now():
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+            return mask, [signal.getsignal(number) for number in signal.valid_signals()]
+        before = now()
         with Foreground(subreaper=False) as foreground:
             foreground.wait(fork(lambda: 0, None), terminal=False)
-        os._exit(0 if before == [signal.getsignal(n) for n in signal.valid_signals()] else 1)
+        os._exit(0 if before == now() else 1)
         """
     )
     assert driver.status() == 0
