@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 from pathlib import Path
 
+from host_view import PATIENCE
 from support import Bundle, Result
 
 
@@ -73,3 +75,35 @@ def assert_refused_or_confined(result: Result, victim: Victim, status: int = 0) 
         return True
     result.fails()
     return False
+
+
+class ConsoleSocket:
+    """What an engine passes as --console-socket: receives the master of the terminal."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "console.sock"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(self.path))
+        self._socket.listen(8)
+        self._socket.settimeout(PATIENCE)
+
+    def receive(self) -> int:
+        """The master; the caller closes it."""
+        connection, _ = self._socket.accept()
+        with connection:
+            _, fds, _, _ = socket.recv_fds(connection, 64, 1)
+        (fd,) = fds
+        return fd
+
+    def close(self) -> None:
+        self._socket.close()
+        self.path.unlink()
+
+
+def without_mounts(bundle: Bundle, *prefixes: str) -> None:
+    """Takes away the mounts at or below these paths: the image is to provide what is there."""
+    bundle.config["mounts"] = [
+        each
+        for each in bundle.config["mounts"]
+        if not any(each["destination"] == prefix or each["destination"].startswith(prefix + "/") for prefix in prefixes)
+    ]

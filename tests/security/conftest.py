@@ -15,7 +15,7 @@ import pytest
 from host_view import PATIENCE, wait_readable
 from support import open_path
 
-from security.attack import Victim
+from security.attack import ConsoleSocket, Victim
 
 _SOURCES = Path(__file__).parent / "programs"
 
@@ -69,6 +69,13 @@ def exchanging(program: Callable[[str], Path]) -> Callable[[Path, Path], Abstrac
         finally:
             process.send_signal(signal.SIGTERM)
             out, _ = process.communicate(timeout=PATIENCE)
-        assert int(out) > 1000
+        assert int(out) > 0
 
     return exchange
+
+
+@pytest.fixture
+def console_socket(tmp_path: Path) -> Iterator[ConsoleSocket]:
+    console = ConsoleSocket(tmp_path)
+    yield console
+    console.close()

@@ -1,13 +1,13 @@
 """CVE-2016-9962 (runc before 1.0.0-rc3): a process that enters the container is looked into by the container.
 
-Between entering the namespaces and becoming the program, the process of ``exec`` held descriptors of the host, and the
-root of the container could open them or trace it. Here a hostile program looks at every process in its PID namespace
-without a pause while the runtime sends others there: their links, descriptors, mappings, environments.
+Between entering the namespaces and becoming the program, the process of ``exec`` held descriptors of the host, and
+the root of the container could open them or trace it. Here a hostile program looks at every process in its PID
+namespace without a pause while the runtime sends others there: their links, descriptors, mappings, environments.
 
-With CAP_SYS_PTRACE it was seen to reach the host's root directory in two ways that are closed now: through a descriptor
-of the host's procfs, and upwards from that of the container's cgroup (v2). The processes of the runtime have no secrets
-to show even to one who may trace them. Without that capability, or with one that holds in a user namespace only,
-nothing can be seen before the program runs.
+With CAP_SYS_PTRACE it was seen to reach the host's root directory in two ways that are closed now: through a
+descriptor of the host's procfs, and upwards from that of the container's cgroup (v2). The processes of the runtime
+have no secrets to show even to one who may trace them. Without that capability, or with one that holds in a user
+namespace only, nothing can be seen before the program runs.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from security.attack import Victim, install
 pytestmark = pytest.mark.needs_root
 
 ROUNDS = 200
+FEWER_ROUNDS = 30
 
 # What a process may be seen to have that is on its way to become /init of the container.
 HARMLESS_FILES = {
@@ -96,7 +97,7 @@ def test_exec_shows_nothing_at_all_to_an_ordinary_root(
     runtime: Runtime, bundle: Bundle, spy: Path, victim: Victim
 ) -> None:
     container = spy_on(runtime, bundle, spy, victim)
-    for _ in range(ROUNDS // 4):
+    for _ in range(FEWER_ROUNDS):
         container.exec("/init", "spawn", "1").check()
     assert_has_seen_the_program_only(stop(container))
 
@@ -108,7 +109,7 @@ def test_exec_shows_nothing_at_all_to_one_who_may_trace_in_a_user_namespace(
     bundle.map_ids((0, 100000, 65536))
     grant_tracing(bundle)
     container = spy_on(runtime, bundle, spy, victim)
-    for _ in range(ROUNDS // 4):
+    for _ in range(FEWER_ROUNDS):
         container.exec("/init", "spawn", "1").check()
     assert_has_seen_the_program_only(stop(container))
 
@@ -130,7 +131,7 @@ def test_a_container_in_a_shared_pid_namespace_is_not_looked_into_while_it_is_ma
     other.add_namespace("pid", f"/proc/{container.pid}/ns/pid")
     # A procfs of a PID namespace that another user namespace owns cannot be mounted.
     other.config["mounts"] = [each for each in other.config["mounts"] if each["type"] != "proc" or not user_namespace]
-    for _ in range(ROUNDS // 4):
+    for _ in range(FEWER_ROUNDS):
         runtime.run(other, "spawn", "1").check()
     seen = stop(container)
     assert_harmless(seen)

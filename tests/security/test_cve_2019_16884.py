@@ -1,0 +1,46 @@
+"""CVE-2019-16884 (runc before 1.0.0-rc9, crun before 0.10.5): a volume over /proc makes labels a fake.
+
+The image says VOLUME /proc, and what the runtime writes into /proc/self/attr/exec goes into a plain file. Seen to
+succeed where the check of the target's filesystem is left out of ocirt-init.
+"""
+
+from __future__ import annotations
+
+import pytest
+from support import Bundle, Runtime
+
+from security.attack import Victim
+
+pytestmark = pytest.mark.needs_root
+
+
+@pytest.mark.parametrize(
+    "destination", ["/proc", "/proc/self", "/proc/self/attr", "/proc/1", "/proc/sys", "/proc/sys/net"]
+)
+@pytest.mark.parametrize("spelling", ["{}", "/{}", "{}/.", "/tmp/..{}"])
+def test_a_volume_over_a_part_of_proc_is_refused(
+    runtime: Runtime, bundle: Bundle, victim: Victim, destination: str, spelling: str
+) -> None:
+    bundle.add_mount(spelling.format(destination), "bind", victim.path, "bind")
+    reason = "lies on procfs, which must not be covered" if destination == "/proc" else "because it is inside /proc"
+    runtime.run(bundle, "ls", "/proc").fails(reason, "config.json#/mounts/3")
+
+
+@pytest.mark.parametrize("destination", ["/proc/self", "/proc/1", "/proc/sys", "/proc/self/attr"])
+def test_a_tmpfs_over_a_part_of_proc_is_refused(runtime: Runtime, bundle: Bundle, destination: str) -> None:
+    bundle.add_mount(destination, "tmpfs", "tmpfs")
+    runtime.run(bundle, "ls", "/proc").fails("because it is inside /proc", "config.json#/mounts/3")
+
+
+def test_a_link_of_the_image_is_no_way_around_the_rule(runtime: Runtime, bundle: Bundle, victim: Victim) -> None:
+    (bundle.rootfs / "innocent").symlink_to("/proc/sys")
+    bundle.add_mount("/innocent", "bind", victim.path, "bind")
+    runtime.run(bundle, "ls", "/proc").fails("/innocent lies on procfs, which must not be covered")
+
+
+@pytest.mark.parametrize("name", ["cpuinfo", "meminfo", "stat", "uptime", "loadavg", "swaps", "diskstats"])
+def test_the_files_that_lxcfs_provides_can_be_mounted(runtime: Runtime, bundle: Bundle, name: str) -> None:
+    source = bundle.path / name
+    source.write_text("of lxcfs\n")
+    bundle.add_mount(f"/proc/{name}", "bind", source, "bind")
+    assert runtime.probe(bundle, "cat", f"/proc/{name}") == "of lxcfs\n"
