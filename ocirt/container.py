@@ -320,6 +320,10 @@ class Container(Record):
             self._end(cgroup)
             if cgroup is not None:
                 cgroup.delete()
+            if "resctrl" in self._document:
+                from ocirt.launch.create import remove_resctrl
+
+                remove_resctrl(self._document)
             if self._document and not self._document.get("ownMountNamespace", True):
                 from ocirt.launch.create import unmount_rootfs
 

@@ -55,7 +55,7 @@ def linux_features(seccomp: SeccompFeatures) -> LinuxFeatures:
         "apparmor": {"enabled": True},
         "selinux": {"enabled": True},
         "memoryPolicy": {"modes": sorted(MODES), "flags": sorted(MEMORY_POLICY_FLAGS)},
-        "intelRdt": {"enabled": False},
+        "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
         "mountExtensions": {"idmap": {"enabled": True}},
         "netDevices": {"enabled": False},
     }

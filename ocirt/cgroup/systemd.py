@@ -13,13 +13,13 @@ import time
 
 from ocirt.cgroup import unit_properties
 from ocirt.cgroup.device_rules import Policy, device_writes
-from ocirt.cgroup.directory import Directory, read
+from ocirt.cgroup.directory import Directory
 from ocirt.cgroup.group import DELETE_DEADLINE_SEC, Cgroup
 from ocirt.cgroup.layout import place
 from ocirt.cgroup.removal import remove
 from ocirt.cgroup.resources import Setting
 from ocirt.cgroup.unit_name import unit_name
-from ocirt.errors import StepError, UnsupportedError
+from ocirt.errors import UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,19 +165,6 @@ class Scope(Cgroup):
 
     def leave_out_forbidden(self) -> None:
         """Nothing: systemd makes the cgroup."""
-
-    def lost_controllers(self) -> tuple[str, ...]:
-        """The controllers of the host that the container's cgroup does not have, since none of those above passes them
-        on. StepError."""
-        directory = self._v2
-        if directory is None:
-            return ()
-        path = directory.path + "/cgroup.controllers"
-        try:
-            found = read(path).split()
-        except OSError as error:
-            raise StepError(f"read {path}", error.errno or 0, filename=path) from error
-        return tuple([controller for controller in directory.controllers if controller not in found])
 
     def delete(self) -> None:
         """Stop the scope, and remove what is left of its cgroups. StepError, also when systemd does not answer."""

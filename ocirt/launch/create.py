@@ -147,7 +147,8 @@ class Creation:
         )
         doer.privileged = compilation.host.privileged
         doer.settings = compilation.settings
-        doer.cgroup_made = lambda: self._write_state(0, "creating")
+        doer.cgroup_made = self._cgroup_made
+        doer.make_resctrl = self._make_resctrl
         self.doer = doer
         try:
             self.walk = Walk(plan, doer)
@@ -156,6 +157,24 @@ class Creation:
             os.close(bundle_fd)
             doer.close()
         self.options.trace_walk(self.walk)
+
+    def _cgroup_made(self) -> None:
+        self._write_state(0, "creating")
+        if self.options.trace is not None and self.cgroup.rootless:
+            from ocirt.cgroup.losses import losses
+
+            for line in losses(self.cgroup):
+                self.options.trace(line)
+
+    def _make_resctrl(self, rdt: Any, pid: int) -> None:
+        from ocirt.resctrl import Group, find_root
+
+        group = Group.resolve(rdt, self.id, find_root())
+        # Known before it is made: a create that is killed leaves it to `delete`.
+        self.document["resctrl"] = group.to_state()
+        self._write_state(0, "creating")
+        group.create(rdt)
+        group.join(pid)
 
     def _publish(self) -> None:
         """The init is ready: from now on there is a created container."""
@@ -224,6 +243,8 @@ class Creation:
             steps += [self.walk.abort, self.walk.close]
         if hasattr(self, "cgroup"):
             steps += [lambda: self.cgroup.kill(9), self.cgroup.delete]
+        if "resctrl" in self.document:
+            steps.append(lambda: remove_resctrl(self.document))
         if self.walk is not None and not self.document.get("ownMountNamespace"):
             steps.append(self._unmount_rootfs)
         steps += [self.entry.remove, self.entry.close]
@@ -235,6 +256,14 @@ class Creation:
 
     def _unmount_rootfs(self) -> None:
         unmount_rootfs(self.document["rootfs"])
+
+
+def remove_resctrl(document: dict[str, Any]) -> None:
+    """Removes the resctrl groups that were made for the container."""
+    if "resctrl" in document:
+        from ocirt.resctrl import Group
+
+        Group.from_state(document["resctrl"]).delete()
 
 
 def unmount_rootfs(rootfs: str) -> None:

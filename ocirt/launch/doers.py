@@ -94,12 +94,13 @@ class Doer:
 class Creator(Doer):
     """For create: the cgroup, the id maps, the hooks of the runtime, the socket where the init waits for start."""
 
-    __slots__ = ("cgroup_made", "listener", "privileged", "settings")
+    __slots__ = ("cgroup_made", "listener", "make_resctrl", "privileged", "settings")
 
     listener: Callable[[], int]
     privileged: bool
     settings: list[Any]
     cgroup_made: Callable[[], None]
+    make_resctrl: Callable[[Any, int], None]
 
     def open(self, source: Source, op: Op, pid: int) -> int:
         if source.kind == "listener":
@@ -113,6 +114,8 @@ class Creator(Doer):
             self.cgroup_made()
         elif op.kind == "limit":
             self.cgroup.apply([value])
+        elif op.kind == "create-resctrl":
+            self.make_resctrl(value, pid)
         elif op.kind == "devices":
             self.cgroup.set_devices(value)
         elif op.kind == "id-map":
@@ -129,10 +132,11 @@ class Creator(Doer):
 class Joiner(Doer):
     """For exec: the container's init and what it is in."""
 
-    __slots__ = ("init_pid", "init_pidfd")
+    __slots__ = ("init_pid", "init_pidfd", "resctrl")
 
     init_pid: int
     init_pidfd: int
+    resctrl: Any
 
     def open(self, source: Source, op: Op, pid: int) -> int:
         if source.kind == "init":
@@ -148,6 +152,10 @@ class Joiner(Doer):
     def do(self, op: Op, pid: int) -> None:
         if op.kind == "attach":
             self.cgroup.attach(pid)
+        elif op.kind == "join-resctrl":
+            from ocirt.resctrl import Group
+
+            Group.from_state(self.resctrl).join(pid)
         else:
             Doer.do(self, op, pid)
 

@@ -67,6 +67,7 @@ def _walk(
     doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda inside: "")
     doer.init_pid = document["pid"]
     doer.init_pidfd = init_pidfd
+    doer.resctrl = document.get("resctrl")
     walk = None
     try:
         walk = Walk(plan, doer)

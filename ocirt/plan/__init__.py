@@ -5,7 +5,20 @@ Pure: no system calls, no files, no clock. Every topic is a function that turns 
 
 from __future__ import annotations
 
-from ocirt.plan import cgroups, devices, hooks, joining, mounts, namespaces, paths, process, rootfs, scheduling, sysctl
+from ocirt.plan import (
+    cgroups,
+    devices,
+    hooks,
+    joining,
+    mounts,
+    namespaces,
+    paths,
+    process,
+    resctrl,
+    rootfs,
+    scheduling,
+    sysctl,
+)
 from ocirt.plan.op import Compilation, Host, Op, Plan, Source
 
 TYPE_CHECKING = False
@@ -27,6 +40,7 @@ CREATE: tuple[Topic, ...] = (
     cgroups.create_late,
     namespaces.id_maps,
     cgroups.join,
+    resctrl.create,
     process.reset_affinity,
     namespaces.cgroup,
     # Before it is root of a user namespace: its way to the root filesystem may lead through directories of the host's
@@ -90,6 +104,7 @@ EXEC: tuple[Topic, ...] = (
     joining.namespaces,
     joining.clone,
     cgroups.attach,
+    resctrl.join,
     joining.cgroup_namespace,
     process.final_affinity,
     joining.root,

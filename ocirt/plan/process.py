@@ -159,7 +159,7 @@ def wait_start(c: Compilation) -> list[Op]:
 def unsupported(c: Compilation) -> list[Op]:
     """What this version does not do is refused, never ignored."""
     later = "a later version of ocirt"
-    for key in ("intelRdt", "netDevices"):
+    for key in ("netDevices",):
         if c.linux.get(key):
             raise UnsupportedError(key, later, pointer=f"/linux/{key}")
     if c.linux.get("mountLabel") and c.host.selinux:
