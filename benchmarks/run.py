@@ -32,6 +32,7 @@ from conformance.hierarchies import hierarchies
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from typing import Any
 
 DEFAULT_RUNTIMES = "ocirt,runc,crun"
@@ -78,7 +79,7 @@ def run_isolated(options: argparse.Namespace, arguments: list[str]) -> int:
     command = [sys.executable, os.path.abspath(__file__), "--isolated", *arguments]
     while True:
         if v1_controllers:
-            print(f"{', '.join(v1_controllers)} is a v1 hierarchy meanwhile, for crun")
+            print(f"for crun, {', '.join(v1_controllers)} is to be a v1 hierarchy meanwhile")
         sys.stdout.flush()
         try:
             return isolation.run(command, isolation.Settings(options.cgroup, v1_controllers))
@@ -125,22 +126,35 @@ def measure_cases(options: argparse.Namespace, runtimes: list[Runtime], bundles:
     results = Results([runtime.name for runtime in runtimes])
     for kind in CASES:
         wanted = [word for word in words_of(kind) if word in options.only]
-        if not wanted:
-            continue
-        case = kind(bundles, options.gap_ms / 1000, work)
-        for runtime in runtimes:
-            case.prepare(runtime)
-        rounds = min(options.runs, _FEWER_ROUNDS.get(wanted[0], options.runs))
-        for index in range(rounds):
-            progress(f"{', '.join(wanted)}: {index + 1} of {rounds}")
-            turn = index % len(runtimes)
-            for runtime in runtimes[turn:] + runtimes[:turn]:
-                for name, measurement in case.round(runtime).items():
-                    if name in wanted or case.word:
-                        results.add(name, case.unit, runtime.name, measurement)
-        case.finish()
+        if wanted:
+            measure_case(kind(bundles, options.gap_ms / 1000, work), wanted, options.runs, runtimes, results)
     progress("")
     return results
+
+
+def measure_case(case: Case, wanted: list[str], runs: int, runtimes: list[Runtime], results: Results) -> None:
+    """Adds the rounds of one case; a runtime that fails is left out of its rest."""
+    able = list(runtimes)
+
+    def attempt(runtime: Runtime, step: Callable[[Runtime], object]) -> Any:
+        try:
+            return step(runtime)
+        except BenchmarkError as error:
+            print(f"{runtime.name} cannot go on with {', '.join(wanted)}: {error}")
+            able.remove(runtime)
+            return None
+
+    for runtime in runtimes:
+        attempt(runtime, case.prepare)
+    rounds = min(runs, _FEWER_ROUNDS.get(wanted[0], runs))
+    for index in range(rounds):
+        progress(f"{', '.join(wanted)}: {index + 1} of {rounds}")
+        turn = index % len(runtimes)
+        for runtime in [each for each in runtimes[turn:] + runtimes[:turn] if each in able]:
+            for name, measurement in (attempt(runtime, case.round) or {}).items():
+                if name in wanted or case.word:
+                    results.add(name, case.unit, runtime.name, measurement)
+    case.finish()
 
 
 def machine() -> dict[str, Any]:

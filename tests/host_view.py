@@ -126,9 +126,13 @@ def cgroup_mounts() -> list[tuple[Path, list[str]]]:
 def cgroups_named(token: str) -> list[str]:
     """All cgroups, in all hierarchies, with *token* in their names."""
     found = []
-    for point, _ in cgroup_mounts():
-        for directory, names, _ in os.walk(point):
-            found += [f"{directory}/{name}" for name in names if token in name]
+    pending = [str(point) for point, _ in cgroup_mounts()]
+    while pending:
+        # Not os.walk, which calls itself for each level, and cgroups may lie as deep as anybody likes.
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            paths = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+            found += [path for path in paths if token in path.rpartition("/")[2]]
+            pending += paths
     return sorted(found)
 
 

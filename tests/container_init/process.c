@@ -81,6 +81,7 @@ static int await_signal(int argc, char **argv)
 	sigset_t all;
 	int signal_number = 0;
 	sigfillset(&all);
+	sigdelset(&all, SIGWINCH); /* a terminal may get its first size while the program starts */
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	ready();
 	sigwait(&all, &signal_number);
@@ -95,6 +96,7 @@ static int collect_signals(int argc, char **argv)
 	sigset_t all;
 	int signal_number = 0;
 	sigfillset(&all);
+	sigdelset(&all, SIGWINCH); /* a terminal may get its first size while the program starts */
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	ready();
 	do {
@@ -222,24 +224,24 @@ static int echo(int argc, char **argv)
 	return NEXT;
 }
 
-/* watch-size COUNT: the terminal's size now and after each of COUNT changes. */
+/* watch-size: the terminal's size now and after each change; SIGTERM is the end. */
 static int watch_size(int argc, char **argv)
 {
-	(void)argc;
-	sigset_t change;
+	(void)argc, (void)argv;
+	sigset_t awaited;
 	int signal_number;
-	sigemptyset(&change);
-	sigaddset(&change, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &change, NULL);
-	for (long left = number(argv[1]);; left--) {
+	sigemptyset(&awaited);
+	sigaddset(&awaited, SIGWINCH);
+	sigaddset(&awaited, SIGTERM);
+	sigprocmask(SIG_BLOCK, &awaited, NULL);
+	do {
 		struct winsize size = { 0 };
 		ioctl(0, TIOCGWINSZ, &size);
 		printf("%dx%d\n", size.ws_row, size.ws_col);
 		fflush(stdout);
-		if (left <= 0)
-			return NEXT;
-		sigwait(&change, &signal_number);
-	}
+		sigwait(&awaited, &signal_number);
+	} while (signal_number != SIGTERM);
+	return 0;
 }
 
 static int execute(int argc, char **argv)
@@ -439,7 +441,7 @@ const struct command process_commands[] = {
 	{ "orphan", 0, orphan },
 	{ "output", 1, output },
 	{ "echo", 0, echo },
-	{ "watch-size", 1, watch_size },
+	{ "watch-size", 0, watch_size },
 	{ "exec", 1, execute },
 	{ "unshare", 1, try_unshare },
 	{ "setns", 1, try_setns },

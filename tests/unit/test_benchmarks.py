@@ -6,10 +6,12 @@ import io
 import os
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import growth, plot, run
+from benchmarks.cases import Case
 from benchmarks.commands import BenchmarkError, Measurement, Runtime, find_runtimes
 from benchmarks.docker_like_profile import profile
 from benchmarks.report import Results, percentile
@@ -90,13 +92,13 @@ def test_the_curves_stay_in_their_diagram() -> None:
 @pytest.mark.parametrize("name", growth.CHANGES)
 def test_a_configuration_that_has_grown_is_a_good_one(name: str) -> None:
     for count in growth.COUNTS[name]:
-        config = default_config()
+        config: Any = default_config()
         growth.CHANGES[name](config, count)
         validate_config(config)
 
 
 def test_the_profile_is_a_good_one() -> None:
-    config = default_config()
+    config: Any = default_config()
     config["linux"]["seccomp"] = profile()
     validate_config(config)
 
@@ -153,3 +155,21 @@ def test_the_programs_start_from_any_directory(tmp_path: Path) -> None:
         )
         assert answer.returncode == 0, answer.stderr
         assert answer.stdout.startswith("usage: ")
+
+
+def test_a_runtime_that_fails_is_left_out_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Failing(Case):
+        names = ("some",)
+
+        def round(self, runtime: Runtime) -> dict[str, Measurement]:
+            if runtime.name == "false":
+                raise BenchmarkError("it broke")
+            return {"some": Measurement(1)}
+
+    runtimes, _ = find_runtimes(["/bin/true", "/bin/false"], str(tmp_path))
+    found = Results([runtime.name for runtime in runtimes])
+    run.measure_case(Failing(bundles=None, gap=0, work=""), ["some"], 3, runtimes, found)  # type: ignore[arg-type]
+    assert {name: len(series.values) for name, series in found.series("some").items()} == {"true": 3}
+    assert capsys.readouterr().out == "false cannot go on with some: it broke\n"

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ocirt.config import load
 from ocirt.config.template import default_config
 from ocirt.errors import ConfigError, StepError
+from ocirt.json_parse import parse_json
 
 ROOT = pathlib.Path(__file__).parents[2]
 FORBIDDEN = {
@@ -53,7 +54,7 @@ def edited(**properties: Any) -> str:
 
 def refusal(text: bytes) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
-        load.parse_json(text, "f.json")
+        parse_json(text, "f.json")
     return caught.value
 
 
@@ -239,7 +240,7 @@ def test_text_that_is_no_json_is_refused_with_its_place(text: bytes, line: int, 
 def test_a_value_of_any_depth_in_the_wrong_place_is_a_config_error(depth: int) -> None:
     text = b'{"ociVersion": ' + b"[" * depth + b"]" * depth + b"}"
     with pytest.raises(ConfigError):
-        load.validate_config(load.parse_json(text, "config.json"), text=text)
+        load.validate_config(parse_json(text, "config.json"), text=text)
 
 
 @pytest.mark.parametrize("text", [b"[" * 100000, b'{"a":' * 100000, b"[" * 100000 + b"]" * 100000])
@@ -254,7 +255,7 @@ def test_half_of_a_surrogate_pair_is_refused() -> None:
 
 
 def test_json_gives_pythons_own_types() -> None:
-    value = load.parse_json(b'{"a": [1, 18446744073709551615, -0, 1.5, 1e3, true, null, "\\ud83d\\ude00"]}', "f")
+    value = parse_json(b'{"a": [1, 18446744073709551615, -0, 1.5, 1e3, true, null, "\\ud83d\\ude00"]}', "f")
     assert value == {"a": [1, 18446744073709551615, 0, 1.5, 1000.0, True, None, "\U0001f600"]}
 
 
@@ -312,7 +313,7 @@ JSON = st.recursive(
 @given(st.one_of(st.binary(max_size=40), JSON.map(lambda value: json.dumps(value).encode())))
 def test_any_text_is_a_document_or_a_config_error(text: bytes) -> None:
     try:
-        load.validate_config(load.parse_json(text, "config.json"), text=text)
+        load.validate_config(parse_json(text, "config.json"), text=text)
     except ConfigError as error:
         told = str(error)
     else:
@@ -330,4 +331,4 @@ def test_what_json_writes_is_read_back(value: object) -> None:
         text.encode().decode("unicode_escape").encode()
     except (ZeroDivisionError, UnicodeEncodeError, UnicodeDecodeError):
         return
-    assert load.parse_json(text.encode(), "f") == expected
+    assert parse_json(text.encode(), "f") == expected

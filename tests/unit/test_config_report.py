@@ -9,6 +9,7 @@ import pytest
 
 from ocirt.config import load, report
 from ocirt.errors import ConfigError, InternalError
+from ocirt.json_parse import parse_json
 
 TEXT = b"""{
   "ociVersion": "1.3.0",
@@ -28,7 +29,7 @@ TEXT = b"""{
 
 def errors(text: bytes) -> list[ConfigError]:
     with pytest.raises(ConfigError) as caught:
-        load.validate_config(load.parse_json(text, "config.json"), text=text)
+        load.validate_config(parse_json(text, "config.json"), text=text)
     return [caught.value, *caught.value.others]
 
 

@@ -13,7 +13,7 @@ from conformance.verdict import FAIL, PASS, SKIP, TIMEOUT, Verdict
     [
         ("TAP version 13\nok 1 - one\n1..1\n", 0, PASS, ""),
         ("ok 1 - one\nnot ok 2 - two\n  ---\n  ...\n1..2\n", 0, FAIL, "not ok 2 - two"),
-        ("ok 1\nnot ok 2 # TODO later\n1..2\n", 0, PASS, ""),
+        ("ok 1\nnot ok 2 # todo later\n1..2\n", 0, PASS, ""),
         ("not ok 1 # SKIP no\nok 2\n1..2\n", 0, PASS, ""),
         ("1..1\nok 1 # SKIP no AppArmor\n", 0, SKIP, "ok 1 # SKIP no AppArmor"),
         ("ok 1\n1..1\nexit status 1\n", 1, FAIL, "exit status 1"),

@@ -29,7 +29,7 @@ def compilation(*, userns: bool = True, privileged: bool = True) -> Compilation:
 
 def maps(option: str | None, mount: dict[str, Any] | None = None, **facts: bool) -> tuple[str, str, bool] | None:
     found = id_map(compilation(**facts), mount or {}, option, OPTIONS)
-    return found and (found.uids, found.gids, found.recursive)
+    return None if found is None else (found.uids, found.gids, found.recursive)
 
 
 def test_an_ordinary_mount_has_no_mapping() -> None:
