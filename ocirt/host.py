@@ -96,6 +96,14 @@ def facts(cgroup: Cgroup, *, unit: str = "") -> Host:
     )
 
 
+def is_own_namespace(path: str, kind: str) -> bool:
+    """Whether the namespace at *path* is the one of *kind* ("net") that this process is in."""
+    try:
+        return os.path.samestat(os.stat(path), os.stat(f"/proc/self/ns/{kind}"))
+    except OSError:
+        return False
+
+
 def pid_inside(pid: int) -> int:
     """The pid that a process has in its own PID namespace: the last of NSpid in /proc/PID/status (proc(5))."""
     text = _read(f"/proc/{pid}/status")

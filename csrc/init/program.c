@@ -50,7 +50,9 @@ static int search(const char *name, const char *search_path, char ret_program[PA
 	return result;
 }
 
-int op_lookup(struct init *init, const struct ocirt_op *op)
+static uint32_t explain(const char *path, int error);
+
+static int look_up(struct init *init, const struct ocirt_op *op)
 {
 	const char *name = op_text(init, op);
 
@@ -62,6 +64,15 @@ int op_lookup(struct init *init, const struct ocirt_op *op)
 		return -ENAMETOOLONG;
 	memcpy(init->program, name, op->text_size + 1);
 	return check_executable(name);
+}
+
+int op_lookup(struct init *init, const struct ocirt_op *op)
+{
+	int ret = look_up(init, op);
+
+	if (ret == -EACCES)
+		init->detail = explain(init->program, ret);
+	return ret;
 }
 
 /* Takes one line NAME:PASSWORD:UID:GID:GECOS:HOME:SHELL; copies HOME when UID is the one wanted. */

@@ -58,10 +58,22 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
     compilation.detached = not options.attached
     compilation.filter = filter
     options.pass_environment(compilation)
+    _refuse_sysctl_of_host(linux)
     plan = compile_plan(CREATE if compilation.process else CREATE_WITHOUT_PROCESS, compilation)
     for warning in compilation.warnings:
         options.warn(warning)
     return plan, cgroup, compilation
+
+
+def _refuse_sysctl_of_host(linux: Any) -> None:
+    """A network namespace given by path may be the host's own, whose parameters a container must not set."""
+    keys = [key for key in linux.get("sysctl") or () if key.startswith(("net.", "net/"))]
+    for namespace in linux.get("namespaces") or () if keys else ():
+        path = namespace.get("path")
+        if namespace["type"] == "network" and path and host.is_own_namespace(path, "net"):
+            raise ConfigError(
+                f"{keys[0]} is of the host: {path} is the host's own network namespace", pointer="/linux/sysctl"
+            )
 
 
 def _rootfs(bundle: Bundle) -> str:
@@ -141,10 +153,7 @@ class Creation:
     def _launch(self, plan: Plan, compilation: Compilation) -> None:
         bundle_fd = os.open(self.bundle.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         doer = Creator(bundle_fd=bundle_fd, cgroup=self.cgroup, console=self._console, state_text=self._state_text)
-        doer.listener = lambda: check(
-            lib.ocirt_listen(ffi.from_buffer(os.fsencode(self.entry.socket_path(LISTENER)) + b"\0")),
-            "make the socket for start",
-        )
+        doer.listener = self._listen
         doer.privileged = compilation.host.privileged
         doer.settings = compilation.settings
         doer.cgroup_made = self._cgroup_made
@@ -187,6 +196,12 @@ class Creation:
         self.options.write_pid_file(self.walk.pid)
         if not self.options.attached:
             self.walk.commit(and_start=False)
+
+    def _listen(self) -> int:
+        path = self.entry.socket_path(LISTENER)
+        fd = check(lib.ocirt_listen(ffi.from_buffer(os.fsencode(path) + b"\0")), "make the socket for start")
+        os.chmod(path, 0o600)  # whatever the caller's umask is
+        return fd
 
     def _console(self) -> int:
         if self.options.console_socket is not None:

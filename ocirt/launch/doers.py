@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Doer:
     """What every walk needs. Descriptors that `open` returns belong to the caller."""
 
-    __slots__ = ("_entry_fds", "_hook_output_fd", "_id_mapper", "bundle_fd", "cgroup", "console", "state_text")
+    __slots__ = ("_entry_fds", "_hook_output_fds", "_id_mapper", "bundle_fd", "cgroup", "console", "state_text")
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Doer:
         self.cgroup = cgroup
         self.console = console
         self.state_text = state_text
-        self._hook_output_fd = -1
+        self._hook_output_fds: dict[tuple[str, int], int] = {}
         self._entry_fds: list[int] = []
         self._id_mapper = IdMapper()
 
@@ -67,24 +67,22 @@ class Doer:
         if source.kind == "hook-input":
             return hooks.input_fd(self.state_text(True))
         if source.kind == "hook-output":
-            self._close_hook_output()
-            self._hook_output_fd = hooks.output_fd()
-            return os.dup(self._hook_output_fd)
+            fd = self._hook_output_fds[source.path, source.index] = hooks.output_fd()
+            return os.dup(fd)
         raise InternalError(f"a plan names a descriptor of kind {source.kind!r}")
 
     def do(self, op: Op, pid: int) -> None:
         raise InternalError(f"a plan names a host operation {op.kind!r}")
 
-    def hook_output(self) -> bytes:
-        return hooks.tail(self._hook_output_fd) if self._hook_output_fd >= 0 else b""
-
-    def _close_hook_output(self) -> None:
-        if self._hook_output_fd >= 0:
-            os.close(self._hook_output_fd)
-            self._hook_output_fd = -1
+    def hook_output(self, kind: str, index: int) -> bytes:
+        """The end of what a hook of the container's namespaces has said."""
+        fd = self._hook_output_fds.get((kind, index))
+        return b"" if fd is None else hooks.tail(fd)
 
     def close(self) -> None:
-        self._close_hook_output()
+        for fd in self._hook_output_fds.values():
+            os.close(fd)
+        self._hook_output_fds = {}
         for fd in self._entry_fds:
             os.close(fd)
         self._entry_fds = []
@@ -169,9 +167,9 @@ def connect_console(path: str) -> int:
             directory or ("/" if path.startswith("/") else "."), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
         )
     except OSError as error:
-        raise StepError("connect to the console socket", error.errno or 0, filename=path) from None
+        raise StepError(f"connect to the socket {path}", error.errno or 0, filename=path) from None
     try:
         short = os.fsencode(f"/proc/self/fd/{directory_fd}/{name}") + b"\0"
-        return check(lib.ocirt_connect_stream(ffi.from_buffer(short)), f"connect to the console socket {path}", path)
+        return check(lib.ocirt_connect_stream(ffi.from_buffer(short)), f"connect to the socket {path}", path)
     finally:
         os.close(directory_fd)

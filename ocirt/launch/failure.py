@@ -111,6 +111,8 @@ def _lookup_error(report: Report, op: Op) -> ProgramError:
     words = errno_text(report.error)
     if report.error == errnos.ENOENT:
         words = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
+    elif report.detail == lib.OCIRT_DETAIL_NOEXEC:
+        words += f" ({_HINTS['NOEXEC']})"
     return ProgramError(f'exec: "{name}": {words}', report.error, filename=name)
 
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ocirt.plan.op import Op
 
 
+_PAGE_BYTES = 4096
+
+
 def write(pid: int, op: Op, *, privileged: bool) -> None:
     """Writes one map, ``op.value`` being ("uid_map" or "gid_map", mappings). Raises StepError.
 
@@ -45,7 +48,10 @@ def _write(path: str, content: bytes, op: Op) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise StepError(op.step, error.errno or 0, filename=path, origin=op.origin) from None
+        hint = None
+        if len(content) >= _PAGE_BYTES:
+            hint = f"the kernel takes a map of less than a page; this one has {len(content)} bytes"
+        raise StepError(op.step, error.errno or 0, filename=path, origin=op.origin, hint=hint) from None
 
 
 def _ask_helper(name: str, pid: int, mappings: Any, op: Op) -> None:

@@ -16,7 +16,7 @@ from ocirt.launch.wire import encode, init_ops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from ocirt.launch.channel import Report
     from ocirt.plan.op import Op, Plan, Source
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
         def open(self, source: Source, op: Op, pid: int) -> int: ...
         def do(self, op: Op, pid: int) -> None: ...
-        def hook_output(self) -> bytes: ...
+        def hook_output(self, kind: str, index: int) -> bytes: ...
 
 
 _INIT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ocirt-init")
@@ -137,6 +137,11 @@ class Walk:
         self._expect_program()
         self._reap_stage()
 
+    def _hook_output(self, report: Report) -> bytes:
+        value: Any = self.ops[report.op].value if report.op < len(self.ops) else None
+        is_hook = value is not None and self.ops[report.op].kind == "HOOK"
+        return self._doer.hook_output(value[0], value[1]) if is_hook else b""
+
     def _open(self, source: Source, op: Op) -> int:
         if not source.needs_init:
             return self._doer.open(source, op, 0)
@@ -183,7 +188,7 @@ class Walk:
             self.pid = report.detail
             self.pidfd = os.pidfd_open(self.pid)
         elif report.kind == lib.OCIRT_REPORT_ERROR:
-            raise to_error(report, self.ops, self._doer.hook_output())
+            raise to_error(report, self.ops, self._hook_output(report))
 
     def _expect(self, kind: int) -> None:
         while True:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host_view import MS_BIND, MS_PRIVATE, MS_SHARED, mount, unmount
+from host_view import MS_BIND, MS_PRIVATE, mount, unmount
 from support import CGROUP, SYSFS, Bundle, Container, Runtime
 
 pytestmark = pytest.mark.needs_root
@@ -194,7 +194,7 @@ def test_every_other_namespace_can_be_joined_at_once_like_in_a_pod(
     assert {kind for kind, name in KINDS.items() if found[name] == theirs[kind]} == {"network", "ipc", "uts", "user"}
 
 
-@pytest.mark.parametrize("propagation", [MS_PRIVATE, MS_SHARED])
+@pytest.mark.parametrize("propagation", [MS_PRIVATE])
 def test_a_mount_namespace_can_be_joined(runtime: Runtime, bundle: Bundle, propagation: int) -> None:
     runner = runtime.popen_in_mount_namespace(propagation)
     bundle.add_namespace("mount", f"/proc/{runner.pid}/ns/mnt")
