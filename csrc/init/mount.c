@@ -145,6 +145,20 @@ static int mount_with_long_options(struct init *init, const struct ocirt_op *op,
 	return (int)sys_mount(source, target, op_text(init, op), to_mount_flags(op->a), options);
 }
 
+/* What is mounted over the root itself would be out of sight: the root that the program gets is the mount below. */
+static int is_root(const struct init *init, int fd)
+{
+	struct statx root, other;
+	int ret = (int)SYS(__NR_statx, init->root_fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &root);
+
+	if (ret < 0)
+		return ret;
+	ret = (int)SYS(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &other);
+	if (ret < 0)
+		return ret;
+	return root.stx_ino == other.stx_ino && root.stx_mnt_id == other.stx_mnt_id;
+}
+
 int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propagation)
 {
 	static const uint64_t flags[] = {
@@ -165,7 +179,11 @@ int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propag
 		if (ret < 0)
 			return ret;
 	}
-	ret = (int)sys_move_mount(mount_fd, target_fd);
+	ret = is_root(init, target_fd);
+	if (ret == 0)
+		ret = (int)sys_move_mount(mount_fd, target_fd);
+	else if (ret > 0)
+		ret = -EBUSY;
 	if (ret < 0)
 		init->detail = OCIRT_DETAIL_TARGET;
 	return ret;
@@ -280,6 +298,9 @@ int op_readonly_path(struct init *init, const struct ocirt_op *op)
 
 	if (ret < 0 || target_fd < 0)
 		return ret;
+	ret = is_root(init, target_fd);
+	if (ret)
+		return ret < 0 ? ret : set_attributes(target_fd, 0, MOUNT_ATTR_RDONLY, 0);
 	tree_fd = (int)sys_open_tree(target_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
 	if (tree_fd < 0)
 		return tree_fd;
