@@ -83,11 +83,20 @@ def default_root() -> str:
 
 
 def make_root(root: str) -> None:
-    """Makes the root directory, 0700, where it is missing; StepError."""
-    try:
-        os.makedirs(root, 0o700, exist_ok=True)
-    except OSError as error:
-        raise StepError(f"create state directory {root}", error.errno or 0, filename=root) from None
+    """Makes the root directory, 0700, where it is missing, and what leads to it, for its owner to write; StepError."""
+    missing = []
+    path = root
+    while not os.path.lexists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for path in reversed(missing):
+        try:
+            # Not os.makedirs(): what leads to it would be writable for everybody where the caller's umask is 0.
+            os.mkdir(path, 0o700 if path == root else 0o755)
+        except FileExistsError:
+            pass  # another command makes it at the same time
+        except OSError as error:
+            raise StepError(f"create state directory {root}", error.errno or 0, filename=root) from None
 
 
 class Entry:
