@@ -2,7 +2,8 @@
 host.
 
 The runtime has a descriptor of a directory of the host open, and ``/proc/self/fd/N`` as working directory, or a
-link to it in the image, brings the program there. Seen to succeed with runc 1.1.5.
+link to it in the image, brings the program there. That such a descriptor is a way to the host is seen at one that
+the program is given on purpose, with --preserve-fds.
 """
 
 from __future__ import annotations
@@ -100,3 +101,22 @@ def test_a_forgotten_descriptor_does_not_reach_a_hook(
     for line in lines:
         # 3 is the record itself.
         assert json.loads(line)["fds"].keys() <= {"0", "1", "2", "3"}
+
+
+def test_a_descriptor_that_the_program_may_have_is_no_working_directory(
+    runtime: Runtime, bundle: Bundle, victim: Victim
+) -> None:
+    """What getcwd(2) says of the directory is all that is left to tell it from one in the container."""
+    runtime.wrapper = ["sh", "-c", 'exec 3</; exec "$@"', "sh"]
+    flags = ["--preserve-fds", "1"]
+    seen = runtime.probe(bundle, "cat", f"/proc/self/fd/3{victim.mark_path}", flags=flags)
+    assert seen == victim.mark, "the way that is to be closed is none"
+    bundle.process["cwd"] = "/proc/self/fd/3"
+    result = runtime.run(bundle, *program(victim), flags=flags)
+    victim.assert_unseen(result.out, result.err)
+    result.fails("working directory")
+    bundle.process["cwd"] = "/"
+    container = runtime.start_paused_program(bundle)
+    result = container.exec("/init", *program(victim), flags=[*flags, "--cwd", "/proc/self/fd/3"])
+    victim.assert_unseen(result.out, result.err)
+    result.fails("current working directory is outside of container mount namespace root", status=255)

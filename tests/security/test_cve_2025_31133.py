@@ -41,13 +41,14 @@ def test_a_masked_path_is_the_null_device_whatever_the_image_has(runtime: Runtim
     FAKES[fake](bundle.rootfs / "dev/null")
     bundle.linux["maskedPaths"] = MASKED
     words = [word for path in MASKED for word in ("stat", path, ";", "cat", path, ";")]
-    result = runtime.run(bundle, *words, "write", "/proc/keys", "x")
+    # Opened and not written: a runtime that loses would change the host.
+    result = runtime.run(bundle, *words, "open", "/proc/keys", "w")
     if result.status != 0:
         # The nodes of /dev cannot be made then.
         result.fails("cannot make device /dev/null")
         return
     values = result.check().values
-    assert values.pop() == {"result": 1, "errno": 0}
+    assert values.pop() == {"result": 0, "errno": 0}
     for node, content in zip(values[::2], values[1::2], strict=True):
         assert (node["type"], node["major"], node["minor"], content) == ("char", 1, 3, "")
 

@@ -2,7 +2,7 @@
 
 ptmx is removed, and nodes and links are made, where the link leads: on the host, by runtimes that use paths before
 they pivot; in a volume, which is the host's too, by those that resolve it below the root filesystem, runc 1.5.1
-among them. Seen to succeed with runc 1.1.5 and crun 1.8.1.
+among them. Seen to succeed with runc 1.1.5.
 """
 
 from __future__ import annotations
