@@ -7,7 +7,8 @@ index, marshalled
     and size of the code, path, size and mtime of the source); the extension modules of the standard library and of
     packages
 code
-    marshalled code objects, one after the other
+    of every module, marshalled: the modules of ocirt that it imports at its top, packages before what is in them; its
+    code
 """
 
 from __future__ import annotations
@@ -42,15 +43,17 @@ def build(package: Path, archive: Path, *, keep_times: bool) -> None:
     """
     area = bytearray()
     modules: dict[str, Entry] = {}
-    for source in sorted(package.rglob("*.py")):
+    sources = sorted(package.rglob("*.py"))
+    names = {module_name(str(source.relative_to(package.parent))) for source in sources}
+    for source in sources:
         file = str(source.relative_to(package.parent))
         status = source.stat()
         stamp = (status.st_size, status.st_mtime_ns if keep_times else 0)
-        modules[module_name(file)] = (*add(area, source, file), *stamp)
+        modules[module_name(file)] = (*add(area, source, file, names), *stamp)
     offset, size, *_ = modules.pop(IMPORTER)
-    importer = marshal.loads(area[offset : offset + size])
+    _, importer = marshal.loads(area[offset : offset + size])
     stdlib = Path(sysconfig.get_path("stdlib"))
-    stdlib_modules = {module_name(file): (*add(area, stdlib / file, file), 0, 0) for file in STDLIB_SOURCES}
+    stdlib_modules = {module_name(file): (*add(area, stdlib / file, file, set()), 0, 0) for file in STDLIB_SOURCES}
     index = marshal.dumps((importer, modules, stdlib_modules, STDLIB_EXTENSIONS, EXTENSIONS))
     temporary = archive.with_suffix(".new")
     temporary.write_bytes(struct.pack("=8sII", MAGIC, sys.hexversion, len(index)) + index + area)
@@ -61,16 +64,28 @@ def module_name(file: str) -> str:
     return file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
-def add(area: bytearray, source: Path, file: str) -> tuple[int, int, str]:
-    """Append the code of a module to *area*: its offset and size there, and *file*, which its tracebacks name."""
-    code = marshal.dumps(compiled(source, file))
+def add(area: bytearray, source: Path, file: str, names: set[str]) -> tuple[int, int, str]:
+    """Append a module to *area*: its offset and size there, and *file*, which its tracebacks name."""
+    tree = ast.parse(source.read_bytes(), file)
+    code = marshal.dumps((needed(tree, names), compiled(tree, file)))
     area += code
     return len(area) - len(code), len(code), file
 
 
-def compiled(source: Path, file: str) -> CodeType:
-    """The code of a module without its documentation, and without the import of ``__future__``."""
-    tree = ast.parse(source.read_bytes(), file)
+def needed(tree: ast.Module, names: set[str]) -> tuple[str, ...]:
+    """Those of the modules *names* that importing *tree* imports, each behind the packages that it is in."""
+    found: dict[str, None] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            parts = (node.module or "").split(".")
+            for end in range(1, len(parts) + 1):
+                found[".".join(parts[:end])] = None
+            found.update({f"{node.module}.{alias.name}": None for alias in node.names})
+    return tuple(name for name in found if name in names)
+
+
+def compiled(tree: ast.Module, file: str) -> CodeType:
+    """The code of a module without its documentation, and without the import of ``__future__``. Changes *tree*."""
     futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     flags = 0
     for future in futures:

@@ -16,7 +16,7 @@ import builtins
 import marshal
 import posix
 import sys
-from _frozen_importlib import ModuleSpec
+from _frozen_importlib import ModuleSpec, module_from_spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,8 +77,29 @@ class ArchiveImporter:
     def exec_module(self, module: ModuleType) -> None:
         spec: Any = module.__spec__
         offset, size = spec.loader_state[:2]
+        needed, code = marshal.loads(self.code[offset : offset + size])
+        for name in needed:
+            if name not in sys.modules:
+                self.load(name)
         module.__file__ = spec.origin
-        exec(marshal.loads(self.code[offset : offset + size]), module.__dict__)
+        exec(code, module.__dict__)
+
+    def load(self, name: str) -> None:
+        """Import a module of the archive without the locks and the other finders of an import statement, in a third of
+        its time. Nothing happens when the archive's is not to be used."""
+        spec = self.find_spec(name)
+        if spec is None:
+            return
+        module = module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            self.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        package, _, child = name.rpartition(".")
+        if package:
+            setattr(sys.modules[package], child, module)
 
 
 class ExtensionImporter:

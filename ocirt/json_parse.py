@@ -111,7 +111,7 @@ def _refuse_lone_surrogates(value: object, filename: str, text: bytes) -> None:
 
     findings: list[Finding] = []
     for pointer, string in strings_of(value):
-        if not string.isascii() and any("\ud800" <= character <= "\udfff" for character in string):
+        if not string.isascii() and any(0xD800 <= ord(character) <= 0xDFFF for character in string):
             findings.append((pointer, "wanted a string of characters, found half of a surrogate pair", None))
     if findings:
         from ocirt.config.report import raise_findings

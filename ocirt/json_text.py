@@ -2,22 +2,26 @@
 
 The text is what ``json.dumps(value, ensure_ascii=False)`` gives, in one line without blanks or indented. A surrogate
 that stands alone (a byte of a path that is not UTF-8, see ``os.fsdecode``) is written as an escape, so that the text
-can always be encoded as UTF-8. Nothing is read here, and nothing is imported.
+can always be encoded as UTF-8. Nothing is read here.
 """
 
 from __future__ import annotations
 
-_ESCAPES: dict[int, str] = {code: f"\\u{code:04x}" for code in range(0x20)}
-_ESCAPES.update({0x08: "\\b", 0x09: "\\t", 0x0A: "\\n", 0x0C: "\\f", 0x0D: "\\r", 0x22: '\\"', 0x5C: "\\\\"})
+from _json import encode_basestring, make_encoder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def quote(text: str) -> str:
     """*text* as a JSON string, with its quotation marks."""
-    escaped = text.translate(_ESCAPES)
-    if not escaped.isascii():
-        # Python's own escape of a lone surrogate, \udc80, happens to be JSON's.
-        escaped = escaped.encode("utf-8", "backslashreplace").decode()
-    return '"' + escaped + '"'
+    return _encodable(encode_basestring(text))
+
+
+def _encodable(text: str) -> str:
+    # Python's own escape of a lone surrogate, \udc80, happens to be JSON's.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def dumps(value: object, indent: int | None = None) -> str:
@@ -26,6 +30,11 @@ def dumps(value: object, indent: int | None = None) -> str:
     Values are None, bool, int, float, str, list, tuple and dict with str keys, of any depth that the stack allows.
     TypeError for anything else, ValueError for a float that is not finite.
     """
+    if indent is None:
+        try:
+            return _encodable("".join(_encode(value, 0)))
+        except ValueError:
+            raise ValueError("a float that is not finite has no representation in JSON") from None
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, dict):
@@ -33,6 +42,14 @@ def dumps(value: object, indent: int | None = None) -> str:
     if isinstance(value, (list, tuple)):
         return _collection("[]", [("", element) for element in value], indent)
     return _scalar(value)
+
+
+def _refuse(value: object) -> NoReturn:
+    raise TypeError(f"{type(value).__name__} has no representation in JSON")
+
+
+# What json.dumps takes: markers against circles, default, encoder, indent, separators, sort_keys, skipkeys, allow_nan.
+_encode = make_encoder(None, _refuse, encode_basestring, None, ":", ",", False, False, False)
 
 
 def _key(key: object) -> str:
@@ -52,16 +69,13 @@ def _scalar(value: object) -> str:
         if value - value != 0:
             raise ValueError(f"{value!r} has no representation in JSON")
         return float.__repr__(value)
-    raise TypeError(f"{type(value).__name__} has no representation in JSON")
+    _refuse(value)
 
 
-def _collection(brackets: str, members: list[tuple[str, object]], indent: int | None) -> str:
+def _collection(brackets: str, members: list[tuple[str, object]], indent: int) -> str:
     if not members:
         return brackets
-    colon = ": " if indent is not None else ":"
-    texts = [(name + colon if name else "") + dumps(member, indent) for name, member in members]
-    if indent is None:
-        return brackets[0] + ",".join(texts) + brackets[1]
     margin = "\n" + " " * indent
+    texts = [(name + ": " if name else "") + dumps(member, indent) for name, member in members]
     # A line feed inside of a string is always written as an escape, so each one in a member's text is ours to indent.
     return brackets[0] + ",".join(margin + text.replace("\n", margin) for text in texts) + "\n" + brackets[1]

@@ -53,6 +53,11 @@ class Record:
         return dict(self._document.get("annotations") or {})
 
     @property
+    def has_terminal(self) -> bool:
+        """Whether its process has a terminal (config.md#process)."""
+        return bool(self._document.get("terminal"))
+
+    @property
     def owner(self) -> str:
         """Name of the user who created the container, or the number where it has none."""
         import pwd

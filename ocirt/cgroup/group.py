@@ -18,7 +18,6 @@ from ocirt.cgroup.layout import detect, place
 from ocirt.cgroup.paths import clean, descend
 from ocirt.cgroup.processes import SIGKILL, pids_below, signal_held
 from ocirt.cgroup.removal import remove
-from ocirt.cgroup.settings import write_settings
 from ocirt.errors import (
     ConfigError,
     InternalError,
@@ -210,6 +209,8 @@ class Cgroup:
         if self.rootless:
             settings = [setting for setting in settings if setting.controller != "devices"]
             self._refuse_skipped(settings)
+        from ocirt.cgroup.settings import write_settings
+
         write_settings(settings, self.directories, then)
 
     def set_devices(self, program: bytes) -> None:

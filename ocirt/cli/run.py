@@ -26,7 +26,7 @@ def run(call: Call) -> int:
         container = _create(call, console_fd=foreground.console_fd)
         _start(container, keep=words.flag("keep"))
         try:
-            status = foreground.wait(container, terminal=bool(container.process_template().get("terminal")))
+            status = foreground.wait(container, terminal=container.has_terminal)
         except BaseException:
             container.delete(force=True)
             raise

@@ -224,6 +224,7 @@ class Creation:
             now = time.time_ns()
             seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9))
             hooks = self.config.get("hooks") or {}
+            process = self.config.get("process") or {}
             linux = self.config.get("linux") or {}
             namespaces = linux.get("namespaces") or ()
             kinds = {namespace["type"] for namespace in namespaces}
@@ -239,7 +240,8 @@ class Creation:
                 "annotations": self.config.get("annotations") or {},
                 "poststart": hooks.get("poststart") or [],
                 "poststop": hooks.get("poststop") or [],
-                "hasProcess": bool(self.config.get("process")),
+                "hasProcess": bool(process),
+                "terminal": bool(process.get("terminal")),
                 "ownPidNamespace": own_pid_namespace,
                 "ownMountNamespace": "mount" in kinds,
                 "noPivot": self.options.no_pivot,

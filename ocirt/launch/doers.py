@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 
-from ocirt import hooks
 from ocirt._shim import ffi, lib
 from ocirt.errors import InternalError, StepError
-from ocirt.launch import id_maps
 from ocirt.launch.channel import check
 from ocirt.launch.sources import HOST_KINDS, IdMapper, open_source
 
@@ -65,8 +63,12 @@ class Doer:
                 self._entry_fds = self.cgroup.open_entry_fds()[::-1]
             return self._entry_fds.pop()
         if source.kind == "hook-input":
+            from ocirt import hooks
+
             return hooks.input_fd(self.state_text(True))
         if source.kind == "hook-output":
+            from ocirt import hooks
+
             fd = self._hook_output_fds[source.path, source.index] = hooks.output_fd()
             return os.dup(fd)
         raise InternalError(f"a plan names a descriptor of kind {source.kind!r}")
@@ -77,7 +79,11 @@ class Doer:
     def hook_output(self, kind: str, index: int) -> bytes:
         """The end of what a hook of the container's namespaces has said."""
         fd = self._hook_output_fds.get((kind, index))
-        return b"" if fd is None else hooks.tail(fd)
+        if fd is None:
+            return b""
+        from ocirt import hooks
+
+        return hooks.tail(fd)
 
     def close(self) -> None:
         for fd in self._hook_output_fds.values():
@@ -117,8 +123,12 @@ class Creator(Doer):
         elif op.kind == "devices":
             self.cgroup.set_devices(value)
         elif op.kind == "id-map":
+            from ocirt.launch import id_maps
+
             id_maps.write(pid, op, privileged=self.privileged)
         elif op.kind == "hook":
+            from ocirt import hooks
+
             kind, index, hook = value
             # "created: the runtime has finished the create operation (after step 2 in the lifecycle)"; the hooks are
             # steps 3 to 5.

@@ -11,7 +11,6 @@ import os
 from ocirt._shim import ffi, lib
 from ocirt.errors import OcirtError, StepError
 from ocirt.launch.channel import DEADLINE_MS, Channel, check
-from ocirt.launch.failure import to_error
 from ocirt.launch.wire import encode, init_ops
 
 TYPE_CHECKING = False
@@ -188,6 +187,8 @@ class Walk:
             self.pid = report.detail
             self.pidfd = os.pidfd_open(self.pid)
         elif report.kind == lib.OCIRT_REPORT_ERROR:
+            from ocirt.launch.failure import to_error
+
             raise to_error(report, self.ops, self._hook_output(report))
 
     def _expect(self, kind: int) -> None:

@@ -55,4 +55,4 @@ def test_an_object_that_json_does_not_know_is_refused() -> None:
 
 def test_a_key_that_is_not_a_str_is_refused() -> None:
     with pytest.raises(TypeError, match="keys of a JSON object must be str, not int"):
-        dumps({1: 2})
+        dumps({1: 2}, indent=2)
