@@ -12,7 +12,6 @@ code
 """
 
 from __future__ import annotations
-import __future__
 
 import ast
 import marshal
@@ -22,6 +21,7 @@ import sys
 import sysconfig
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 MAGIC = b"ocirt\0\0\1"
 IMPORTER = "ocirt.archive"
@@ -85,17 +85,35 @@ def needed(tree: ast.Module, names: set[str]) -> tuple[str, ...]:
 
 
 def compiled(tree: ast.Module, file: str) -> CodeType:
-    """The code of a module without its documentation, and without the import of ``__future__``. Changes *tree*."""
-    futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
-    flags = 0
-    for future in futures:
-        tree.body.remove(future)
-        for feature in future.names:
-            flags |= getattr(__future__, feature.name).compiler_flag
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
-            del node.body[0]
-            if not node.body and not isinstance(node, ast.Module):
-                node.body.append(ast.copy_location(ast.Pass(), node))
-    code: CodeType = compile(tree, file, "exec", flags=flags, dont_inherit=True)
+    """The code of a module without what nobody asks for at run time: documentation and annotations."""
+    stripped = ast.fix_missing_locations(_Strip().visit(tree))
+    code: CodeType = compile(stripped, file, "exec", dont_inherit=True)
     return code
+
+
+class _Strip(ast.NodeTransformer):
+    """Takes documentation and annotations out of a tree; with them goes the need for ``from __future__``."""
+
+    def visit_body(self, node: Any) -> Any:
+        if ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+        self.generic_visit(node)
+        if not node.body:
+            node.body.append(ast.Pass())
+        return node
+
+    visit_Module = visit_ClassDef = visit_body  # noqa: N815
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
+        node.returns = None
+        return self.visit_body(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        return ast.Assign([node.target], self.visit(node.value)) if node.value is not None else None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
+        return None if node.module == "__future__" else node
