@@ -61,9 +61,9 @@ def check_id(id: str) -> None:
         raise InvalidContainerId(id, "it is empty")
     if id in (".", ".."):
         raise InvalidContainerId(id, f"{id!r} is no name")
-    for character in id:
-        if character not in _ALLOWED:
-            raise InvalidContainerId(id, f"{character!r} is none of letters, digits, '_', '+', '-', '.', ','")
+    if not _ALLOWED.issuperset(id):
+        character = next(character for character in id if character not in _ALLOWED)
+        raise InvalidContainerId(id, f"{character!r} is none of letters, digits, '_', '+', '-', '.', ','")
     if len(id) > 255:
         raise InvalidContainerId(id, f"it has {len(id)} characters, 255 is the limit of a file name")
 

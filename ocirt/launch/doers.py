@@ -117,7 +117,8 @@ class Creator(Doer):
             self.cgroup.create(self.settings, pid)
             self.cgroup_made()
         elif op.kind == "limit":
-            self.cgroup.apply([value])
+            if value:
+                self.cgroup.apply(value)
         elif op.kind == "create-resctrl":
             self.make_resctrl(value, pid)
         elif op.kind == "devices":

@@ -55,11 +55,14 @@ def join(c: Compilation) -> list[Op]:
 
 def _limits(c: Compilation) -> list[Op]:
     """Before anybody is in: between "deny all" and the rules that follow, a v1 cgroup would refuse the init its
-    devices."""
-    return _devices(c) + [
-        host_op("limit", f"write {setting.value!r} to {setting.file}", setting.pointer, value=setting)
+    devices. All are written at the first operation, since the kernel may not take them in this order."""
+    ops = [
+        host_op("limit", f"write {setting.value!r} to {setting.file}", setting.pointer, value=())
         for setting in c.settings
     ]
+    if ops:
+        ops[0].value = c.settings
+    return _devices(c) + ops
 
 
 def _devices(c: Compilation) -> list[Op]:
