@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 
 from ocirt import host
-from ocirt._shim import lib
 from ocirt.errors import ConfigError, HookError, OcirtError, StepError, WrongStatus
 from ocirt.record import Record, read_state
 from ocirt.state import CACHE_NAME, Entry, check_id, default_root, ids
@@ -230,6 +229,8 @@ class Container(Record):
             raise WrongStatus(
                 "container not running", status="stopped", operation="kill", allowed=("created", "running", "paused")
             )
+        from ocirt._shim import lib
+
         try:
             result = lib.ocirt_pidfd_signal(pidfd, signal)
         finally:
@@ -337,6 +338,8 @@ class Container(Record):
         """Kills what is left, and waits for the init's end."""
         pidfd = self._open_init()
         if pidfd is not None:
+            from ocirt._shim import lib
+
             try:
                 lib.ocirt_pidfd_signal(pidfd, _SIGKILL)
                 if cgroup is not None and cgroup.frozen:

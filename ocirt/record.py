@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 
 from ocirt import host
-from ocirt._shim import lib
 from ocirt.errors import InternalError, WrongStatus
 from ocirt.state import LISTENER, SPEC_VERSION, Entry, state_document
 
@@ -101,6 +100,8 @@ class Record:
     def _is_being_created(self) -> bool:
         """Whether its creator still holds the lock; one that was killed has left a container that can only be
         deleted."""
+        from ocirt._shim import lib
+
         entry = self._entry()
         try:
             return bool(lib.ocirt_is_locked(entry.fd))

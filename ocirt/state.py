@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 
-from ocirt._shim import ffi, lib
 from ocirt.errors import (
     ContainerExists,
     ContainerNotFound,
@@ -24,7 +23,6 @@ from ocirt.errors import (
 )
 from ocirt.json_parse import parse_json
 from ocirt.json_text import dumps
-from ocirt.launch.channel import check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +120,7 @@ class Entry:
         except OSError as error:
             raise StepError(f"create state directory {path}", error.errno or 0, filename=path) from None
         entry = cls(root, id, os.open(path, _OPEN))
-        check(lib.ocirt_lock(entry.fd), f"lock {path}")
+        entry._lock()
         return entry
 
     @classmethod
@@ -144,9 +142,15 @@ class Entry:
     def lock(self) -> None:
         """Waits until no other command works on this container; held until `close`. ContainerNotFound when it is gone
         then."""
-        check(lib.ocirt_lock(self.fd), f"lock {self.path}")
+        self._lock()
         if os.fstat(self.fd).st_nlink == 0:
             raise ContainerNotFound(self.id)
+
+    def _lock(self) -> None:
+        from ocirt._shim import lib
+        from ocirt.launch.channel import check
+
+        check(lib.ocirt_lock(self.fd), f"lock {self.path}")
 
     def write(self, name: str, content: str | bytes) -> None:
         """Writes a file whole: under another name first, so that a reader finds the old one or the new one."""
@@ -223,6 +227,9 @@ class Entry:
 
     def connect(self) -> int:
         """A connection to the init that waits for start. WrongStatus when nobody listens: it has been started."""
+        from ocirt._shim import ffi, lib
+        from ocirt.launch.channel import check
+
         result = lib.ocirt_connect(ffi.from_buffer(os.fsencode(self.socket_path(LISTENER)) + b"\0"))
         if result in (-2, -111):  # ENOENT, ECONNREFUSED
             raise WrongStatus(
