@@ -74,7 +74,7 @@
 #define DECLARE(name) __typeof__(&name) name;
 static struct {
 	SYMBOLS(DECLARE)
-	/* Not a part of the stable interface: without it the interpreter is initialized in one go. */
+	/* Not a part of the stable interface: where it is NULL the interpreter is initialized in one go. */
 	PyStatus (*_Py_InitializeMain)(void);
 } python;
 
@@ -269,7 +269,9 @@ static bool load_libpython(const char *path)
 	if (python.name == NULL)                        \
 		return false;
 	SYMBOLS(LOOK_UP)
+#if PY_VERSION_HEX < 0x030d0000 /* from then on, text that cannot be decoded is a fault before the rest is there */
 	*(void **)&python._Py_InitializeMain = dlsym(library, "_Py_InitializeMain");
+#endif
 	return true;
 }
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __builtins__ = builtins
 
 #: Modules of the interpreter that do not need the rest of it: built in or frozen, and nothing in them is set up later,
-#: as it is in ``_signal``. Python 3.11 to 3.13.
+#: as it is in ``_signal``. Python 3.11 and 3.12.
 _AT_ONCE = frozenset(
     (
         *("_abc", "_blake2", "_codecs", "_collections_abc", "_io", "_json", "_stat", "abc", "codecs", "errno"),
