@@ -66,7 +66,8 @@ def test_without_the_text_there_are_no_lines() -> None:
         ({"ociVersion": "1.0.0", "process": {"cwd": "/", "oomScoreAdj": 2.0}}, "wanted an integer, found 2.0"),
         ({"ociVersion": "1.0.0", "process": {"cwd": "/", "oomScoreAdj": float("inf")}}, "wanted an integer, found inf"),
         ({"ociVersion": ("1",)}, 'wanted a string, found ["1"]'),
-        ({"ociVersion": {1: 2}}, "wanted a string, found a dict"),
+        ({"ociVersion": {1: 2}}, 'wanted a string, found {"1":2}'),
+        ({"ociVersion": {"a": {2}}}, "wanted a string, found a dict"),
         (
             {"ociVersion": "1.0.0", "linux": {"personality": {"domain": 32}}},
             'wanted "LINUX" or "LINUX32", found 32',
