@@ -301,8 +301,10 @@ def test_a_signal_is_handed_on_without_a_terminal_too(runtime: Runtime, bundle: 
     process = runtime.popen("run", "-b", str(bundle.path), runtime.new_id(), stdout=writer)
     os.close(writer)
     with os.fdopen(reader) as output:
+        wait_readable(reader, "the program is ready")
         assert output.readline() == "ready\n"
         process.send_signal(number)
+        wait_readable(reader, "the program has received the signal")
         assert output.readline() == f"{int(number)}\n"
     assert process.wait(PATIENCE) == number
 
