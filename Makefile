@@ -32,6 +32,11 @@ test: packages-tests $(STAMPS)/tests ## run every test; as root, since most make
 test-unit: packages $(STAMPS)/tests ## run the tests that need no root
 	@$(BIN)/pytest tests/unit tests/plan $(ARGS)
 
+.PHONY: test-vm
+test-vm: packages-tests $(VENV)/pyvenv.cfg ## run the tests that need systemd, cgroup v2 alone and AppArmor, in a guest (as root). ARGS as above
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade >/dev/null
+	@tests/vm/test.sh $(BIN)/python $(ARGS)
+
 .PHONY: lint
 lint: packages $(STAMPS)/tests ## check style and types: ruff, mypy, clang-format, codespell, and what else the house tests say
 	@$(BIN)/ruff check

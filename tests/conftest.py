@@ -10,6 +10,7 @@ markers, and a test whose needs the machine does not meet is skipped with the re
     needs_kernel("6.3")   that kernel or a later one
     needs_program("ss")   a program on the PATH
     needs_filesystem("overlay")
+    needs_apparmor        AppArmor, and the program that loads its profiles
     slow                  runs with --slow only
 """
 
@@ -90,6 +91,13 @@ def _filesystem(name: str) -> str | None:
     return None if name in Path("/proc/filesystems").read_text().split() else f"needs the filesystem {name}"
 
 
+def _apparmor() -> str | None:
+    enabled = Path("/sys/module/apparmor/parameters/enabled")
+    if not enabled.exists() or enabled.read_text().strip() != "Y":
+        return "needs a kernel with AppArmor enabled"
+    return _program("apparmor_parser")
+
+
 #: Marker -> what it means, and what is missing (None: nothing) for the marker's arguments.
 NEEDS: dict[str, tuple[str, Callable[..., str | None]]] = {
     "needs_root": ("the host's root", _root),
@@ -101,6 +109,7 @@ NEEDS: dict[str, tuple[str, Callable[..., str | None]]] = {
     "needs_kernel(version)": ("that kernel or a later one", _kernel),
     "needs_program(name)": ("a program on the PATH", _program),
     "needs_filesystem(name)": ("a filesystem that the kernel has", _filesystem),
+    "needs_apparmor": ("AppArmor, and the program that loads its profiles", _apparmor),
 }
 
 

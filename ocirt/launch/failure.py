@@ -74,6 +74,8 @@ def _hint(report: Report, op: Op) -> str | None:
         return "SCHED_DEADLINE has no more bandwidth to give (sched(7))"
     if op.kind == "USER" and report.error == errnos.EINVAL:
         return "the id has no mapping in the container's user namespace"
+    if op.kind == "LSM_LABEL" and op.path.startswith("apparmor/") and report.error == errnos.ENOENT:
+        return "no profile of that name is loaded (apparmor_parser)"
     if op.kind == "CLONE" and report.error == errnos.ENOSPC:
         return "the limit of namespaces is reached (/proc/sys/user/max_*_namespaces)"
     if op.kind == "CLONE" and report.error == errnos.EPERM:

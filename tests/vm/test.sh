@@ -1,0 +1,39 @@
+#!/bin/bash
+# `make test-vm`: runs the tests that want systemd, cgroup v2 alone and AppArmor in a guest that has them.
+#
+#     tests/vm/test.sh PYTHON [ARGUMENT OF PYTEST...]
+#
+# PYTHON is an interpreter with pip. What goes to the guest is gathered in build/vm: this tree, as git sees it, and the
+# packages that the tests need, since the guest has no network. OCIRT_VM_LIMIT is how many seconds the guest may take.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+python=$1
+shift
+share=$PWD/build/vm
+
+tests/vm/vm build
+mkdir -p "$share"
+if [[ ! -e $share/packages.tar || pyproject.toml -nt $share/packages.tar || $0 -nt $share/packages.tar ]]; then
+	echo "Fetching the packages that the tests need, for the guest"
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	mapfile -t packages < <("$python" -c '
+import tomllib
+read = tomllib.load(open("pyproject.toml", "rb"))
+project = read["project"]
+print(*read["build-system"]["requires"], *project["dependencies"], *project["optional-dependencies"]["test"], sep="\n")')
+	# For the Python and the C library of Debian 12.
+	"$python" -m pip --disable-pip-version-check -qq install --target "$work" --only-binary :all: \
+		--python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none \
+		--platform manylinux_2_34_x86_64 --platform manylinux_2_28_x86_64 \
+		--platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --platform any pip "${packages[@]}"
+	tar --create --file "$share/packages.tar.new" -C "$work" .
+	mv "$share/packages.tar.new" "$share/packages.tar"
+fi
+git ls-files --cached --others --exclude-standard -z |
+	tar --create --file "$share/ocirt.tar" --ignore-failed-read --null --files-from -
+
+tests/vm/vm run --timeout "${OCIRT_VM_LIMIT:-900}" --dir "$share" -- \
+	sh -euc 'mkdir /opt/ocirt; tar -xf ocirt.tar -C /opt/ocirt --no-same-owner; exec /opt/ocirt/tests/vm/run-in-guest.sh "$@"' \
+	sh "$@"
