@@ -52,6 +52,21 @@ int ocirt_isolate_directory(int dir_fd)
 	return fd;
 }
 
+/* Of the child's own is the file system context, which setns(2) changes; the memory and the descriptors are the runtime's, so
+ * a new descriptor is, too. */
+static int run_in_child(int function(void *), void *argument)
+{
+	void *stack = NULL;
+	/* Without an exit signal: a program that hosts the runtime hears of no child that it does not know. */
+	pid_t pid = clone_sharing_memory(function, argument, CLONE_VFORK | CLONE_FILES, NULL, &stack);
+
+	if (pid < 0)
+		return pid;
+	(void)waitpid(pid, NULL, __WALL);
+	munmap(stack, CLONE_STACK_SIZE);
+	return 0;
+}
+
 struct tree {
 	int pidfd;
 	const char *path;
@@ -59,7 +74,6 @@ struct tree {
 	int result;
 };
 
-/* Of its own is the file system context, which setns(2) changes; the descriptors are the runtime's, so the new one is, too. */
 static int open_tree_child(void *argument)
 {
 	struct tree *tree = argument;
@@ -76,15 +90,9 @@ static int open_tree_child(void *argument)
 int ocirt_open_tree_of(int pidfd, const char *path, uint32_t flags)
 {
 	struct tree tree = { pidfd, path, flags, 0 };
-	void *stack = NULL;
-	/* Without an exit signal: a program that hosts the runtime hears of no child that it does not know. */
-	pid_t pid = clone_sharing_memory(open_tree_child, &tree, CLONE_VFORK | CLONE_FILES, NULL, &stack);
+	int ret = run_in_child(open_tree_child, &tree);
 
-	if (pid < 0)
-		return pid;
-	(void)waitpid(pid, NULL, __WALL);
-	munmap(stack, CLONE_STACK_SIZE);
-	return tree.result;
+	return ret < 0 ? ret : tree.result;
 }
 
 int ocirt_fs_open(const char *type)
@@ -167,7 +175,28 @@ int ocirt_set_id_map(int mount_fd, int user_namespace_fd, int recursive)
 	return syscall(SYS_mount_setattr, mount_fd, "", flags, &attr, sizeof attr) < 0 ? -errno : 0;
 }
 
-int ocirt_unmount(const char *path)
+struct unmount {
+	int namespace_fd;
+	const char *path;
+	int result;
+};
+
+static int unmount_child(void *argument)
 {
-	return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+	struct unmount *unmount = argument;
+
+	if (setns(unmount->namespace_fd, CLONE_NEWNS) < 0 || umount2(unmount->path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		unmount->result = -errno;
+	_exit(0);
+}
+
+int ocirt_unmount(int namespace_fd, const char *path)
+{
+	struct unmount unmount = { namespace_fd, path, 0 };
+	int ret;
+
+	if (namespace_fd < 0)
+		return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+	ret = run_in_child(unmount_child, &unmount);
+	return ret < 0 ? ret : unmount.result;
 }

@@ -65,8 +65,8 @@ int ocirt_receive_fd(int socket_fd);
 /* setns(2) of the calling thread. */
 int ocirt_setns(int fd, uint64_t namespaces);
 
-/* umount2(2) with MNT_DETACH and UMOUNT_NOFOLLOW. */
-int ocirt_unmount(const char *path);
+/* umount2(2) with MNT_DETACH and UMOUNT_NOFOLLOW, in a mount namespace or, with -1, in the caller's. */
+int ocirt_unmount(int namespace_fd, const char *path);
 
 /* PR_SET_CHILD_SUBREAPER of the calling process, prctl(2). */
 int ocirt_set_subreaper(int on);

@@ -262,8 +262,10 @@ class Creation:
             steps += [lambda: self.cgroup.kill(9), self.cgroup.delete]
         if "resctrl" in self.document:
             steps.append(lambda: remove_resctrl(self.document))
-        if self.walk is not None and not self.document.get("ownMountNamespace"):
-            steps.append(self._unmount_rootfs)
+        # Before that, what is mounted there is somebody else's.
+        if self.walk is not None and self.walk.is_beyond("ROOTFS"):
+            owned = self.document.get("ownMountNamespace")
+            steps.append(self._unmount_in_joined_namespace if owned else self._unmount_rootfs)
         steps += [self.entry.remove, self.entry.close]
         for step in steps:
             try:
@@ -274,6 +276,20 @@ class Creation:
     def _unmount_rootfs(self) -> None:
         unmount_rootfs(self.document["rootfs"])
 
+    def _unmount_in_joined_namespace(self) -> None:
+        """A mount namespace that was made for the container goes with its init; one that was joined stays, and what had
+        been mounted there before the root was changed."""
+        for namespace in (self.config.get("linux") or {}).get("namespaces") or ():
+            if namespace["type"] == "mount" and namespace.get("path"):
+                try:
+                    namespace_fd = os.open(namespace["path"], os.O_RDONLY | os.O_CLOEXEC)
+                except FileNotFoundError:
+                    return
+                try:
+                    unmount_rootfs(self.document["rootfs"], namespace_fd)
+                finally:
+                    os.close(namespace_fd)
+
 
 def remove_resctrl(document: dict[str, Any]) -> None:
     """Removes the resctrl groups that were made for the container."""
@@ -283,10 +299,10 @@ def remove_resctrl(document: dict[str, Any]) -> None:
         Group.from_state(document["resctrl"]).delete()
 
 
-def unmount_rootfs(rootfs: str) -> None:
-    """Without a mount namespace the container's mounts are the host's: they hang below the one at the root
-    filesystem."""
-    result = lib.ocirt_unmount(ffi.from_buffer(os.fsencode(rootfs) + b"\0"))
+def unmount_rootfs(rootfs: str, namespace_fd: int = -1) -> None:
+    """In a mount namespace that is not the container's own (the runtime's unless *namespace_fd* is given), its mounts
+    hang below the one at the root filesystem."""
+    result = lib.ocirt_unmount(namespace_fd, ffi.from_buffer(os.fsencode(rootfs) + b"\0"))
     if result not in (0, -22, -2):  # EINVAL: nothing is mounted there; ENOENT
         check(result, f"unmount {rootfs}", rootfs)
 

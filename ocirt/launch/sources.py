@@ -6,8 +6,9 @@ import os
 from errno import EINVAL
 
 from ocirt._shim import ffi, lib
-from ocirt.errors import StepError
+from ocirt.errors import StepError, UnsupportedError
 from ocirt.launch.channel import check
+from ocirt.plan.constants import CLONE_NEWNS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ def open_source(source: Source, op: Op, pid: int, *, bundle_fd: int) -> int:
     if source.kind == "filesystem":
         return _make_filesystem(source, op)
     if source.kind == "namespace":
-        fd = _open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        return check(fd, op.step, path, origin=op.origin)
+        return _open_namespace(path, op)
     flags = lib.OPEN_TREE_CLONE | lib.OPEN_TREE_CLOEXEC | (lib.AT_RECURSIVE if source.recursive else 0)
     if source.kind == "tree":
         fd = lib.ocirt_open_tree(bundle_fd, _c_string(path), flags)
@@ -38,6 +38,24 @@ def open_source(source: Source, op: Op, pid: int, *, bundle_fd: int) -> int:
         finally:
             os.close(pidfd)
     return check(fd, op.step, path, origin=op.origin)
+
+
+def _open_namespace(path: str, op: Op) -> int:
+    """pivot_root(2) takes the old root from every process of the namespace: never from the host's."""
+    fd = check(_open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), op.step, path, origin=op.origin)
+    if op.a != CLONE_NEWNS:
+        return fd
+    status = os.fstat(fd)
+    for owner in ("/proc/self/ns/mnt", "/proc/1/ns/mnt"):
+        try:
+            other = os.stat(owner)
+        except OSError:
+            continue
+        if os.path.samestat(status, other):
+            os.close(fd)
+            needs = f"another mount namespace than that of {owner}, which would lose its root"
+            raise UnsupportedError(f"joining {path}", needs, pointer=op.origin)
+    return fd
 
 
 def _c_string(text: str) -> object:

@@ -226,6 +226,11 @@ class Walk:
     def _last_started(self) -> int:
         return max((index for index, start in enumerate(self._times()[::2]) if start), default=-1)
 
+    def is_beyond(self, kind: str) -> bool:
+        """Whether the init has done the first operation of that kind, and gone on."""
+        index = next((index for index, op in enumerate(self.ops) if op.kind == kind), len(self.ops))
+        return self._last_started() > index
+
     def _where(self) -> str:
         index = self._last_started()
         return self.ops[index].step if 0 <= index < len(self.ops) else "start ocirt-init"

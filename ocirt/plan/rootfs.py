@@ -33,13 +33,16 @@ def default_propagation(c: Compilation) -> int:
 
 def attach(c: Compilation) -> list[Op]:
     ops = []
-    if "mount" in c.create_namespaces:
-        # Nothing that is mounted here may reach the host, whatever the propagation of the container's root will be.
+    if c.has_namespace("mount"):
+        # Nothing that is mounted here may reach the host, whatever the propagation of the container's root will be. A
+        # namespace that is joined may hold peers of the host's mounts as well.
+        joined = "mount" in c.join_namespaces
+        pointer = c.join_namespaces["mount"][1] if joined else c.create_namespaces["mount"]
         ops.append(
             Op(
                 "HOST_PROPAGATION",
-                "make the host's mounts slaves",
-                "/linux/rootfsPropagation" if propagation(c) else c.create_namespaces["mount"],
+                f"make the {'joined namespace' if joined else 'host'}'s mounts slaves",
+                "/linux/rootfsPropagation" if propagation(c) else pointer,
                 a=MS_SLAVE | MS_REC,
             )
         )

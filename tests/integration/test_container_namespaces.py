@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host_view import MS_BIND, MS_PRIVATE, mount, unmount
+from host_view import MS_BIND, MS_PRIVATE, MS_SHARED, MS_SLAVE, Mount, mount, unmount
 from support import CGROUP, SYSFS, Bundle, Container, Runtime
 
 pytestmark = pytest.mark.needs_root
@@ -194,11 +194,79 @@ def test_every_other_namespace_can_be_joined_at_once_like_in_a_pod(
     assert {kind for kind, name in KINDS.items() if found[name] == theirs[kind]} == {"network", "ipc", "uts", "user"}
 
 
-@pytest.mark.parametrize("propagation", [MS_PRIVATE])
+@pytest.mark.parametrize("propagation", [MS_PRIVATE, MS_SLAVE, MS_SHARED])
 def test_a_mount_namespace_can_be_joined(runtime: Runtime, bundle: Bundle, propagation: int) -> None:
     runner = runtime.popen_in_mount_namespace(propagation)
     bundle.add_namespace("mount", f"/proc/{runner.pid}/ns/mnt")
     assert inside(runtime, bundle)["mnt"] == os.readlink(f"/proc/{runner.pid}/ns/mnt")
+
+
+@pytest.mark.parametrize("word", ["private", "slave", "shared", "rshared", "unbindable"])
+def test_a_shared_mount_namespace_can_be_joined_whatever_the_root_becomes(
+    runtime: Runtime, bundle: Bundle, word: str
+) -> None:
+    runner = runtime.popen_in_mount_namespace(MS_SHARED)
+    bundle.add_namespace("mount", f"/proc/{runner.pid}/ns/mnt")
+    bundle.linux["rootfsPropagation"] = word
+    assert inside(runtime, bundle)["mnt"] == os.readlink(f"/proc/{runner.pid}/ns/mnt")
+
+
+@pytest.mark.parametrize("propagation", [MS_PRIVATE, MS_SLAVE, MS_SHARED])
+@pytest.mark.parametrize("failing", ["a mount", "a hook"])
+def test_a_failure_leaves_no_mount_in_a_joined_namespace(
+    runtime: Runtime, bundle: Bundle, propagation: int, failing: str
+) -> None:
+    runner = runtime.popen_in_mount_namespace(propagation)
+    mountinfo = Path(f"/proc/{runner.pid}/mountinfo")
+    before = [Mount(line).point for line in mountinfo.read_text().splitlines()]
+    bundle.add_namespace("mount", f"/proc/{runner.pid}/ns/mnt")
+    if failing == "a mount":
+        bundle.add_mount("/data", None, "/nowhere", "bind")
+        pointer = "config.json#/mounts/3"
+    else:
+        bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/false"}]}
+        pointer = "createRuntime hook"
+    runtime.run(bundle).fails(pointer)
+    assert [Mount(line).point for line in mountinfo.read_text().splitlines()] == before
+
+
+@pytest.mark.parametrize("kind", ["the runtime's", "a joined"])
+def test_an_early_failure_leaves_what_others_have_mounted_at_the_root_filesystem(
+    runtime: Runtime, bundle: Bundle, kind: str
+) -> None:
+    """As engines do before they call the runtime."""
+    mount(bundle.rootfs, bundle.rootfs, flags=MS_BIND)
+    try:
+        runner = runtime.popen_in_mount_namespace(MS_SHARED)
+        mountinfo = Path("/proc/self/mountinfo" if kind == "the runtime's" else f"/proc/{runner.pid}/mountinfo")
+        before = mountinfo.read_text()
+        bundle.remove_namespace("mount")
+        if kind == "a joined":
+            bundle.add_namespace("mount", f"/proc/{runner.pid}/ns/mnt")
+        bundle.add_namespace("network", "/etc/hostname")
+        runtime.run(bundle).fails("join network namespace /etc/hostname")
+        assert mountinfo.read_text() == before
+    finally:
+        unmount(bundle.rootfs)
+
+
+def test_the_runtimes_own_mount_namespace_is_not_joined_since_its_root_would_change(
+    runtime: Runtime, bundle: Bundle
+) -> None:
+    before = Path("/proc/self/mountinfo").read_text()
+    bundle.add_namespace("mount", f"/proc/{os.getpid()}/ns/mnt")
+    runtime.run(bundle).fails("another mount namespace than that of", "config.json#/linux/namespaces/4")
+    assert Path("/proc/self/mountinfo").read_text() == before
+
+
+@pytest.mark.needs_program("unshare")
+def test_the_mount_namespace_of_process_1_is_not_joined_since_its_root_would_change(
+    runtime: Runtime, bundle: Bundle
+) -> None:
+    """Process 1 is a shell here, of a PID namespace made for it."""
+    runtime.wrapper = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", 'unshare --mount "$@"; exit $?', "sh"]
+    bundle.add_namespace("mount", "/proc/1/ns/mnt")
+    runtime.run(bundle).fails("/proc/1/ns/mnt", "which would lose its root", "config.json#/linux/namespaces/4")
 
 
 def test_a_network_namespace_that_is_kept_by_a_mount_is_joined(
