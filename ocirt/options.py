@@ -83,9 +83,9 @@ class Options:
 
     def _listen_fds(self) -> int:
         """Sockets of an activated service, sd_listen_fds(3)."""
-        if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        if os.getenv("LISTEN_PID") != str(os.getpid()):
             return 0  # meant for another process
-        count = os.environ.get("LISTEN_FDS", "")
+        count = os.getenv("LISTEN_FDS", "")
         return int(count) if count.isascii() and count.isdecimal() and len(count) < 6 else 0
 
     def all_preserved_fds(self) -> int:
@@ -107,7 +107,7 @@ class Options:
         count = self._listen_fds()
         if count and compilation.process:
             env = [*(compilation.process.get("env") or ()), f"LISTEN_FDS={count}", "LISTEN_PID=1"]
-            names = os.environ.get("LISTEN_FDNAMES")
+            names = os.getenv("LISTEN_FDNAMES")
             if names:
                 env.append(f"LISTEN_FDNAMES={names}")
             compilation.process = {**compilation.process, "env": env}

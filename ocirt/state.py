@@ -71,7 +71,7 @@ def default_root() -> str:
 
     An XDG_RUNTIME_DIR that is empty counts as absent: podman calls with it as root.
     """
-    runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
+    runtime_dir = os.getenv("XDG_RUNTIME_DIR")
     if runtime_dir:
         from ocirt.host import is_rootless
 

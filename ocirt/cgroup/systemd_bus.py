@@ -254,13 +254,13 @@ class Systemd:
 
 def _system_addresses() -> list[tuple[str, bool]]:
     """(D-Bus address, whether a bus is there), in the order in which they are tried."""
-    bus = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
+    bus = os.getenv("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
     return [(bus, True), ("unix:path=/run/systemd/private", False)]
 
 
 def _user_addresses() -> list[tuple[str, bool]]:
     addresses = []
-    bus, directory = os.environ.get("DBUS_SESSION_BUS_ADDRESS"), os.environ.get("XDG_RUNTIME_DIR")
+    bus, directory = os.getenv("DBUS_SESSION_BUS_ADDRESS"), os.getenv("XDG_RUNTIME_DIR")
     if bus:
         addresses.append((bus, True))
     if directory:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import posix
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from types import ModuleType
 
 import pytest
 from test_build_launcher import LIBPYTHON, ROOT, Environment
+
+from ocirt import archive
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
@@ -90,6 +93,55 @@ def installation(tmp_path: Path) -> Installation:
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="needs Python 3.11 or 3.12")
 def test_an_interpreter_with_an_archive_begins_without_a_search_path(installation: Installation) -> None:
     assert installation.say() == [f"1 False {installation.part}"]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="needs Python 3.11 or 3.12")
+def test_the_small_os_gives_way_to_the_true_one(installation: Installation) -> None:
+    kind = "type(sys.modules['os']).__name__"
+    assert installation.eval(kind) == "SmallOs"
+    assert installation.eval(f"[os.getenv('PATH', 'none'), os.path.join('a', 'b'), {kind}]") == str(
+        ["none", "a/b", "SmallOs"]
+    )
+    assert installation.eval(f"[os.environ is sys.modules['os'].environ, {kind}]") == str([True, "module"])
+    assert installation.eval(f"[__import__('tempfile').__name__, {kind}]") == str(["tempfile", "module"])
+    assert installation.eval(f"[isinstance('a', os.PathLike), hasattr(os, 'nothing'), {kind}]") == str(
+        [False, False, "module"]
+    )
+
+
+@pytest.fixture
+def small_os(monkeypatch: pytest.MonkeyPatch) -> archive.SmallOs:
+    monkeypatch.setitem(sys.modules, "os", os)
+    monkeypatch.setitem(sys.modules, "os.path", os.path)
+    return archive.SmallOs()
+
+
+def test_the_small_os_has_what_the_true_one_has(small_os: archive.SmallOs) -> None:
+    shared = vars(small_os).keys() & vars(os).keys() - {"__name__", "__doc__", "__spec__", "__loader__"}
+    assert {name for name in shared if vars(small_os)[name] is not vars(os)[name]} == set()
+    assert {"open", "close", "path", "posix_spawn", "O_CLOEXEC", "_exit", "error"} <= shared
+    assert "environ" not in vars(small_os)
+
+
+def test_the_small_os_codes_as_the_true_one_does(small_os: archive.SmallOs) -> None:
+    for name in ("", "gr\xfcn", "\udcff", b"", b"gr\xc3\xbcn", b"\xff", Path("a/b")):
+        assert small_os.fsencode(name) == os.fsencode(name)
+        assert small_os.fsdecode(name) == os.fsdecode(name)
+    for function in (small_os.fsencode, small_os.fsdecode):
+        with pytest.raises(TypeError, match="expected str, bytes or os\\.PathLike object, not int"):
+            function(1)
+
+
+def test_the_small_os_reads_the_environment_as_the_true_one_does(
+    small_os: archive.SmallOs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posix, "environ", {b"KEY": b"gr\xc3\xbcn \xff", b"EMPTY": b""})
+    monkeypatch.setenv("KEY", os.fsdecode(b"gr\xc3\xbcn \xff"))
+    monkeypatch.setenv("EMPTY", "")
+    monkeypatch.delenv("NONE", raising=False)
+    for key in ("KEY", "EMPTY", "NONE"):
+        assert small_os.getenv(key) == os.getenv(key)
+        assert small_os.getenv(key, "default") == os.getenv(key, "default")
 
 
 def test_without_an_archive_modules_are_found_as_ever(installation: Installation) -> None:
