@@ -82,7 +82,7 @@ enum ocirt_op_code {
 	OCIRT_BOUNDING_SET, /* a: the capabilities that stay */
 	OCIRT_USER,         /* a: uid, b: gid, data: uint32_t gids */
 	OCIRT_AMBIENT,      /* a: mask, b: inheritable, which it must be a part of */
-	OCIRT_SECCOMP,      /* a: SECCOMP_FILTER_FLAG_*, data: struct sock_filter[] */
+	OCIRT_SECCOMP,      /* a: SECCOMP_FILTER_FLAG_*, data: struct sock_filter[]; NEW_LISTENER: reports LISTENER */
 	OCIRT_CAPABILITIES, /* a: effective, b: permitted, c: inheritable */
 	OCIRT_EXECVE,       /* data: argv then env, a: argc, b: envc */
 	OCIRT_OP_END,
@@ -153,10 +153,11 @@ struct ocirt_command {
 
 /* From ocirt-init to the runtime. */
 enum ocirt_report_kind {
-	OCIRT_REPORT_PID = 1, /* detail: pid of the container's process in the runtime's PID namespace */
-	OCIRT_REPORT_SYNC,    /* detail: enum ocirt_sync; waits for CONTINUE */
-	OCIRT_REPORT_READY,   /* set up as far as create goes; waits for COMMIT */
-	OCIRT_REPORT_ERROR,   /* op failed with error; detail and text depend on the op */
+	OCIRT_REPORT_PID = 1,  /* detail: pid of the container's process in the runtime's PID namespace */
+	OCIRT_REPORT_SYNC,     /* detail: enum ocirt_sync; waits for CONTINUE */
+	OCIRT_REPORT_READY,    /* set up as far as create goes; waits for COMMIT */
+	OCIRT_REPORT_LISTENER, /* detail: the init's number of the seccomp listener; waits for CONTINUE */
+	OCIRT_REPORT_ERROR,    /* op failed with error; detail and text depend on the op */
 };
 
 enum ocirt_sync {

@@ -184,15 +184,15 @@ class Container(Record):
                     else "cannot start an already running container"
                 )
                 raise WrongStatus(text, status=status, operation="start", allowed=("created",))
-            begin(entry, self._hook_state_text)
+            begin(entry, self.pid, self._begin_state_text)
         finally:
             entry.close()
 
-    def _hook_state_text(self) -> str:
-        """For hooks in the container's namespaces: with the pid as seen there."""
+    def _begin_state_text(self, inside: bool) -> str:
+        """With *inside* for hooks in the container's namespaces: with the pid as seen there."""
         from ocirt.json_text import dumps
 
-        return dumps({**self.state("created"), "pid": host.pid_inside(self.pid)})
+        return dumps({**self.state("created"), "pid": host.pid_inside(self.pid) if inside else self.pid})
 
     def _state_text(self, status: str) -> str:
         from ocirt.json_text import dumps
@@ -402,7 +402,9 @@ class Container(Record):
             cgroup = self.cgroup()
             if options.sub_cgroups:
                 cgroup = cgroup.below(options.sub_cgroups)
-            walk = join(config, dict(process), self._document, cgroup, pidfd, options, self._filter(config))
+            filter = self._filter(config)
+            text = self._state_text
+            walk = join(config, dict(process), self._document, cgroup, pidfd, options, filter, lambda: text(status))
         finally:
             os.close(pidfd)
         pid = walk.pid

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ocirt.config.types import Features, LinuxFeatures, SeccompFeatures
 
 NAMESPACES = ("cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts")
-# Words of linux.seccomp that need somebody to bring the listener to the agent.
-LISTENER_WORDS = ("SCMP_ACT_NOTIFY", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")
 
 
 def features() -> Features:
@@ -67,10 +65,10 @@ def seccomp_features() -> tuple[SeccompFeatures, str | None]:
         from ocirt import seccomp_compiler
     except UnsupportedError:
         return {"enabled": False}, None
-    flags = [word for word in seccomp_compiler.FLAGS if word not in LISTENER_WORDS]
+    flags = list(seccomp_compiler.FLAGS)
     return {
         "enabled": True,
-        "actions": [word for word in seccomp_compiler.ACTIONS if word not in LISTENER_WORDS],
+        "actions": list(seccomp_compiler.ACTIONS),
         "operators": list(seccomp_compiler.OPERATORS),
         "archs": seccomp_compiler.known_architectures(),
         "knownFlags": flags,

@@ -103,6 +103,32 @@ int channel_slot(struct init *init, int32_t slot, int *ret_fd)
 	return 0;
 }
 
+/* Says which number the seccomp listener has and waits until the agent has a copy. This happens under the filter, whose agent can
+ * answer nothing before that: write(2) must not be notified, read(2) may be, and neither sendmsg(2) nor recvmsg(2) is used, which
+ * agents are interested in. */
+int channel_offer_listener(struct init *init, int listener_fd)
+{
+	struct ocirt_report report = { .kind = OCIRT_REPORT_LISTENER,
+				       .op = init->current,
+				       .detail = (uint32_t)listener_fd };
+	struct ocirt_command command;
+	long ret;
+
+	do
+		ret = sys_write(init->channel, &report, sizeof report);
+	while (ret == -EINTR);
+	if (ret < 0)
+		return (int)ret;
+	do
+		ret = sys_read(init->channel, &command, sizeof command);
+	while (ret == -EINTR);
+	if (ret < 0)
+		return (int)ret;
+	if (ret == 0)
+		return -EPIPE;
+	return ret == sizeof command && command.kind == OCIRT_COMMAND_CONTINUE ? 0 : -EPROTO;
+}
+
 /* Sends a descriptor with the bytes that runc sends beside a pty master; receivers want at least one byte. */
 int channel_send_fd(int socket_fd, int fd)
 {

@@ -53,6 +53,7 @@ int channel_receive_plan(struct init *init, int *ret_plan_fd);
 int channel_wait(struct init *init, uint32_t kind);
 int channel_slot(struct init *init, int32_t slot, int *ret_fd);
 int channel_send_fd(int socket_fd, int fd);
+int channel_offer_listener(struct init *init, int listener_fd);
 
 /* rootfs_path.c: paths of the container, resolved below root_fd at the moment of use. */
 int rootfs_open(const struct init *init, const char *path, uint64_t flags, uint64_t resolve, int *ret_fd);

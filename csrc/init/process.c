@@ -250,9 +250,22 @@ int op_seccomp(struct init *init, const struct ocirt_op *op)
 		.filter = (struct sock_filter *)(uintptr_t)op_data(init, op),
 	};
 
+	int listener_fd, ret;
+
 	if (op->data_size / sizeof(struct sock_filter) > BPF_MAXINSNS)
 		return -E2BIG;
-	return (int)SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, op->a, &program);
+	if (!(op->a & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+		return (int)SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, op->a, &program);
+	/* An unprivileged runtime can copy a descriptor of a dumpable process only; execve(2) sets it anew. */
+	if (init->euid != 0)
+		(void)sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	listener_fd = (int)SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, op->a, &program);
+	if (listener_fd < 0)
+		return listener_fd;
+	ret = channel_offer_listener(init, listener_fd);
+	/* While it is open here, the end of the agent does not wake who waits for it. */
+	(void)sys_close(listener_fd);
+	return ret;
 }
 
 int op_capabilities(struct init *init, const struct ocirt_op *op)

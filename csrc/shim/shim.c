@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -95,7 +96,9 @@ static int send_message(int fd, void *bytes, size_t size, const int *fds, uint32
 	do
 		ret = sendmsg(fd, &message, MSG_NOSIGNAL);
 	while (ret < 0 && errno == EINTR);
-	return ret < 0 ? -errno : 0;
+	if (ret < 0)
+		return -errno;
+	return (size_t)ret == size ? 0 : -EAGAIN;
 }
 
 int ocirt_send(int channel_fd, uint32_t kind, const int *fds, uint32_t fd_count)
@@ -149,6 +152,7 @@ static int fill_address(struct sockaddr_un *ret_address, const char *path)
 
 static int open_socket(const char *path, int type, int do_listen)
 {
+	const struct timeval patience = { .tv_sec = 60 };
 	struct sockaddr_un address;
 	int ret = fill_address(&address, path);
 	int fd;
@@ -158,6 +162,8 @@ static int open_socket(const char *path, int type, int do_listen)
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	if (type == SOCK_STREAM)
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 	if (do_listen)
 		ret = bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0 ? -errno : 0;
 	else
@@ -252,6 +258,13 @@ int ocirt_is_locked(int fd)
 		return errno == EWOULDBLOCK;
 	flock(fd, LOCK_UN);
 	return 0;
+}
+
+int ocirt_pidfd_getfd(int pidfd, int target_fd)
+{
+	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, target_fd, 0);
+
+	return fd < 0 ? -errno : fd;
 }
 
 int ocirt_pidfd_signal(int pidfd, int signal)

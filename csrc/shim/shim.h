@@ -55,7 +55,8 @@ int ocirt_isolate_directory(int dir_fd);
 int ocirt_listen(const char *path);
 int ocirt_connect(const char *path);
 
-/* Connects to a SOCK_STREAM socket (a console or pidfd socket of an engine). */
+/* Connects to a SOCK_STREAM socket (a console or pidfd socket of an engine, a seccomp agent). Connecting and sending give up
+ * after a minute with -EAGAIN. */
 int ocirt_connect_stream(const char *path);
 
 /* Sends a descriptor over a stream socket with the bytes of text; receives one, with -EBADMSG when there is none. */
@@ -79,6 +80,9 @@ int ocirt_lock(int fd);
 
 /* Whether somebody else holds that lock. */
 int ocirt_is_locked(int fd);
+
+/* A copy of a descriptor of another process: pidfd_getfd(2), Linux 5.6. */
+int ocirt_pidfd_getfd(int pidfd, int target_fd);
 
 /* pidfd_send_signal(2), Linux 5.1. */
 int ocirt_pidfd_signal(int pidfd, int signal);

@@ -266,6 +266,9 @@ def seccomp_listener_is_complete(config: dict[str, Any]) -> Violations:
                 yield f"/linux/seccomp/syscalls/{index}", "SCMP_ACT_NOTIFY cannot be used for the write syscall"
     if notified and not path:
         yield "/linux/seccomp", 'SCMP_ACT_NOTIFY is used: wanted "listenerPath", seccomp listenerPath is not set'
+    elif notified and not path.startswith("/"):
+        # create, start and exec may each run in another directory.
+        yield "/linux/seccomp/listenerPath", f'wanted an absolute path, found "{path}"'
 
 
 def seccomp_arguments_exist(config: dict[str, Any]) -> Violations:

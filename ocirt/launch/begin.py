@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ocirt.launch.channel import Report
     from ocirt.plan.op import Op
     from ocirt.state import Entry
 
 
-def begin(entry: Entry, state_text: Callable[[], str]) -> None:
+def begin(entry: Entry, pid: int, state_text: Callable[[bool], str]) -> None:
     """Returns when the program runs. Raises StepError, HookError or ProgramError as the init reports it; the init is
     dead then."""
     document = entry.read_document("start.json")
@@ -29,13 +30,15 @@ def begin(entry: Entry, state_text: Callable[[], str]) -> None:
     try:
         alive = channel.send(lib.OCIRT_COMMAND_CONTINUE)
         for words in document["ops"]:
+            if "agent" in words and alive:
+                alive = _bring_listener(channel, document, words["agent"], pid, state_text)
             if words["kind"] == "HOOK" and alive:
                 from ocirt import hooks
 
                 if output_fd >= 0:
                     os.close(output_fd)
                 output_fd = hooks.output_fd()
-                channel.push(hooks.input_fd(state_text()))
+                channel.push(hooks.input_fd(state_text(True)))
                 channel.push(os.dup(output_fd))
                 # One hook at a time: the output that is read after a failure is that of the hook that failed.
                 alive = channel.flush()
@@ -54,11 +57,34 @@ def _wait(channel: Channel, document: Any, output_fd: int) -> None:
         report = channel.receive(-1)
         if report is None:
             return
-        if report.kind == lib.OCIRT_REPORT_ERROR:
-            from ocirt import hooks
-            from ocirt.launch.failure import to_error
+        _raise_error(report, document, output_fd)
 
-            raise to_error(report, _ops(document), hooks.tail(output_fd) if output_fd >= 0 else b"")
+
+def _raise_error(report: Report, document: Any, output_fd: int) -> None:
+    if report.kind == lib.OCIRT_REPORT_ERROR:
+        from ocirt import hooks
+        from ocirt.launch.failure import to_error
+
+        raise to_error(report, _ops(document), hooks.tail(output_fd) if output_fd >= 0 else b"")
+
+
+def _bring_listener(channel: Channel, document: Any, agent: Any, pid: int, state_text: Callable[[bool], str]) -> bool:
+    """Waits for the listener of the filter and lets the init go on when the agent has it; False when it is gone."""
+    from ocirt.launch import listener
+
+    while True:
+        report = channel.receive()
+        if report is None:
+            return False
+        _raise_error(report, document, -1)
+        if report.kind == lib.OCIRT_REPORT_LISTENER:
+            break
+    pidfd = os.pidfd_open(pid)
+    try:
+        listener.bring(agent, report.detail, pid, pidfd, state_text(False))
+    finally:
+        os.close(pidfd)
+    return channel.send(lib.OCIRT_COMMAND_CONTINUE)
 
 
 def _ops(document: Any) -> list[Op]:

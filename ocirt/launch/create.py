@@ -321,6 +321,8 @@ def _words(op: Op) -> dict[str, Any]:
         value: Any = op.value
         kind, index, hook = value
         words["hook"] = [kind, index, {"path": hook["path"], "timeout": hook.get("timeout")}]
+    elif op.kind == "SECCOMP" and op.value is not None:
+        words["agent"] = op.value
     elif op.kind == "EXECVE":
         words["name"] = op.data.partition(b"\0")[0].decode("utf-8", "surrogateescape")
     return words

@@ -85,6 +85,12 @@ class Doer:
 
         return hooks.tail(fd)
 
+    def bring_listener(self, agent: Any, number: int, pid: int, pidfd: int) -> None:
+        """The seccomp listener of the container's process, descriptor *number* there, goes to its agent."""
+        from ocirt.launch import listener
+
+        listener.bring(agent, number, pid, pidfd, self.state_text(False))
+
     def close(self) -> None:
         for fd in self._hook_output_fds.values():
             os.close(fd)
@@ -169,18 +175,22 @@ class Joiner(Doer):
             Doer.do(self, op, pid)
 
 
-def connect_console(path: str) -> int:
-    """Connects to an engine's console socket; the path may be longer than sun_path, so it is gone to by its
-    directory."""
+def connect_socket(path: str, step: str, origin: str = "") -> int:
+    """Connects to a stream socket of an engine or an agent; the path may be longer than sun_path, so it is gone to by
+    its directory."""
     directory, _, name = path.rpartition("/")
     try:
         directory_fd = os.open(
             directory or ("/" if path.startswith("/") else "."), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
         )
     except OSError as error:
-        raise StepError(f"connect to the socket {path}", error.errno or 0, filename=path) from None
+        raise StepError(step, error.errno or 0, filename=path, origin=origin) from None
     try:
         short = os.fsencode(f"/proc/self/fd/{directory_fd}/{name}") + b"\0"
-        return check(lib.ocirt_connect_stream(ffi.from_buffer(short)), f"connect to the socket {path}", path)
+        return check(lib.ocirt_connect_stream(ffi.from_buffer(short)), step, path, origin=origin)
     finally:
         os.close(directory_fd)
+
+
+def connect_console(path: str) -> int:
+    return connect_socket(path, f"connect to the socket {path}")

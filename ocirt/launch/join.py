@@ -14,6 +14,7 @@ from ocirt.plan import EXEC, Compilation, compile_plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ocirt.cgroup import Cgroup
@@ -28,6 +29,7 @@ def join(
     init_pidfd: int,
     options: Options,
     filter: Any,
+    state_text: Callable[[], str],
 ) -> Walk:
     """Runs *process* in the container of *config*; the walk's pid is a child of the calling process. Raises what the
     init reports.
@@ -45,7 +47,7 @@ def join(
     compilation.exec_join_root = document["noPivot"] or not document["ownMountNamespace"]
     options.pass_environment(compilation)
     try:
-        walk = _walk(compilation, document, cgroup, init_pidfd, options)
+        walk = _walk(compilation, document, cgroup, init_pidfd, options, state_text)
     except StepError as error:
         if not error.step.startswith("enter cgroup ") or (options.sub_cgroups and not cgroup.unit):
             raise
@@ -53,7 +55,7 @@ def join(
         if other is None:
             raise
         compilation.host = host.facts(other, unit=other.unit if other is cgroup else "")
-        walk = _walk(compilation, document, other, init_pidfd, options)
+        walk = _walk(compilation, document, other, init_pidfd, options, state_text)
     for warning in process_warnings(process) + compilation.warnings:
         options.warn(warning)
     options.trace_walk(walk)
@@ -61,10 +63,15 @@ def join(
 
 
 def _walk(
-    compilation: Compilation, document: dict[str, Any], cgroup: Cgroup, init_pidfd: int, options: Options
+    compilation: Compilation,
+    document: dict[str, Any],
+    cgroup: Cgroup,
+    init_pidfd: int,
+    options: Options,
+    state_text: Callable[[], str],
 ) -> Walk:
     plan = compile_plan(EXEC, compilation)
-    doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda inside: "")
+    doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda _: state_text())
     doer.init_pid = document["pid"]
     doer.init_pidfd = init_pidfd
     doer.resctrl = document.get("resctrl")

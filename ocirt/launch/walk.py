@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         def open(self, source: Source, op: Op, pid: int) -> int: ...
         def do(self, op: Op, pid: int) -> None: ...
         def hook_output(self, kind: str, index: int) -> bytes: ...
+        def bring_listener(self, agent: Any, number: int, pid: int, pidfd: int) -> None: ...
 
 
 _INIT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ocirt-init")
@@ -126,6 +127,11 @@ class Walk:
                 self._alive(self.channel.flush())
                 self._expect(lib.OCIRT_REPORT_SYNC)
                 self._continue = True
+            elif op.kind == "SECCOMP" and op.value is not None:
+                self._alive(self.channel.flush())
+                report = self._expect(lib.OCIRT_REPORT_LISTENER)
+                self._doer.bring_listener(op.value, report.detail, self.pid, self.pidfd)
+                self._continue = True
             elif op.kind == "WAIT_START":
                 self._alive(self.channel.flush())
                 self._expect(lib.OCIRT_REPORT_READY)
@@ -191,16 +197,14 @@ class Walk:
 
             raise to_error(report, self.ops, self._hook_output(report))
 
-    def _expect(self, kind: int) -> None:
+    def _expect(self, kind: int) -> Report:
         while True:
             report = self._early.pop(0) if self._early else self._receive()
             self._take(report)
-            if report is not None and report.kind == kind and self.pid:
-                return
             if report is not None and report.kind == kind:
                 while not self.pid:
                     self._take(self._receive())
-                return
+                return report
 
     def _expect_program(self) -> None:
         """End of file: execve(2) has closed the channel. That of an init that was killed looks the same, and is told

@@ -330,10 +330,13 @@ def seccomp(c: Compilation) -> list[Op]:
     found: Any = c.filter
     if found is None:
         return [Op("SECCOMP", "load the seccomp filter", "/linux/seccomp")]
-    if found.notify:
-        raise UnsupportedError("SCMP_ACT_NOTIFY", "a later version of ocirt", pointer="/linux/seccomp")
     step = f"load the seccomp filter of {len(found.program) // 8} instructions"
-    return [Op("SECCOMP", step, "/linux/seccomp", data=found.program, a=found.flags)]
+    agent = None
+    if found.notify:
+        profile = c.linux["seccomp"]
+        agent = {"listenerPath": profile["listenerPath"], "listenerMetadata": profile.get("listenerMetadata")}
+        step += " and bring its listener to the agent"
+    return [Op("SECCOMP", step, "/linux/seccomp", data=found.program, a=found.flags, value=agent)]
 
 
 def close(c: Compilation) -> list[Op]:

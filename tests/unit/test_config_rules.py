@@ -383,6 +383,18 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "seccomp listenerPath is not set",
     ),
     (
+        "seccomp_listener_is_complete",
+        changed(
+            linux__seccomp={
+                **SECCOMP,
+                "listenerPath": "agent.sock",
+                "syscalls": [{"names": ["mknod"], "action": "SCMP_ACT_NOTIFY"}],
+            }
+        ),
+        "/linux/seccomp/listenerPath",
+        'wanted an absolute path, found "agent.sock"',
+    ),
+    (
         "seccomp_arguments_exist",
         changed(
             linux__seccomp={

@@ -77,7 +77,7 @@ def test_mount_options_with_a_value_belong_to_the_filesystem_and_are_not_listed(
 @pytest.mark.parametrize("action", SCHEMAS["config.json"]["definitions"]["SeccompAction"]["enum"])
 def test_an_action_is_listed_when_a_plan_accepts_it(action: str) -> None:
     default = "SCMP_ACT_KILL" if action == "SCMP_ACT_ALLOW" else "SCMP_ACT_ALLOW"
-    profile = {"defaultAction": default, "syscalls": [{"names": ["mkdirat"], "action": action}]}
+    profile = {"defaultAction": default, "syscalls": [{"names": ["mkdirat"], "action": action}], "listenerPath": "/a"}
     assert (action in features()["linux"]["seccomp"]["actions"]) is accepts(seccomp=profile)
 
 
@@ -85,7 +85,7 @@ def test_an_action_is_listed_when_a_plan_accepts_it(action: str) -> None:
 def test_a_flag_is_listed_when_a_plan_accepts_it(flag: str) -> None:
     action = "SCMP_ACT_NOTIFY" if flag == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" else "SCMP_ACT_ERRNO"
     rules = [{"names": ["mkdirat"], "action": action}]
-    profile = {"defaultAction": "SCMP_ACT_ALLOW", "flags": [flag], "syscalls": rules}
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "flags": [flag], "syscalls": rules, "listenerPath": "/a"}
     seccomp = features()["linux"]["seccomp"]
     assert (flag in seccomp["knownFlags"]) is accepts(seccomp=profile)
     assert (flag in seccomp["supportedFlags"]) is accepts(seccomp=profile)
