@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ocirt.launch.walk import Walk
     from ocirt.plan.op import Compilation
+    from ocirt.timeline import Timeline
 
 
 def _ignore(_: str) -> None:
@@ -28,7 +29,7 @@ class Options:
     descriptors from 3 on are the program's. console_socket: path of a socket, or console_fd: a descriptor of one, that
     gets the pty master. pidfd_socket: path of a socket that gets a pidfd of the process. pid_file: path of a file that
     gets its pid. attached: the process that creates the container starts it too (run). sub_cgroups, ignore_paused: for
-    exec. warn and trace are called with a line of text each.
+    exec. warn and trace are called with a line of text each. timeline gets what was done and when.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Options:
         "preserve_fds",
         "root",
         "sub_cgroups",
+        "timeline",
         "trace",
         "warn",
     )  # fmt: skip
@@ -65,6 +67,7 @@ class Options:
         ignore_paused: bool = False,
         warn: Callable[[str], None] = _ignore,
         trace: Callable[[str], None] | None = None,
+        timeline: Timeline | None = None,
     ) -> None:
         self.root = root
         self.cgroup_manager = cgroup_manager
@@ -80,6 +83,7 @@ class Options:
         self.ignore_paused = ignore_paused
         self.warn = warn
         self.trace = trace
+        self.timeline = timeline
 
     def _listen_fds(self) -> int:
         """Sockets of an activated service, sd_listen_fds(3)."""
@@ -146,9 +150,13 @@ class Options:
 
     def trace_walk(self, walk: Walk) -> None:
         """Traces each operation of *walk* that has not been traced before, and the time that it took."""
-        if self.trace is not None:
-            for op, nanoseconds in walk.durations():
+        if self.trace is None and self.timeline is None:
+            return
+        for op, begin, end in walk.times():
+            if self.timeline is not None:
+                self.timeline.init(op.describe(), begin, end, op.origin)
+            if self.trace is not None:
                 origin = f" ({op.origin})" if op.origin else ""
                 if op.kind == "SECCOMP":
                     self.trace(f"seccomp filter flags: {op.a}")
-                self.trace(f"{op.describe()}{origin}: {nanoseconds / 1000:.0f} us")
+                self.trace(f"{op.describe()}{origin}: {(end - begin) / 1000:.0f} us")

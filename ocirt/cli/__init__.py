@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ocirt.cli.parser import Words
+    from ocirt.timeline import Timeline
 
 #: Every command, in the order of the help, and what it does.
 COMMANDS: dict[str, str] = {
@@ -53,6 +54,7 @@ GLOBAL_FLAGS: tuple[Flag, ...] = (
     Flag("cgroup-manager", "who makes cgroups: 'cgroupfs', 'systemd' or 'disabled'", default="cgroupfs"),
     Flag("systemd-cgroup", "the same as --cgroup-manager systemd", kind="bool"),
     Flag("rootless", "ignore cgroup permission errors: 'true', 'false' or 'auto'", default="auto"),
+    Flag("trace", "write a timeline of the command and of the init to this file, for Perfetto or chrome://tracing"),
     HELP,
     Flag("version", "print the version", short="v", kind="bool"),
 )
@@ -97,6 +99,7 @@ def _main(program: str, words: Sequence[str], log: Log) -> int:
         return _help(program, globals.arguments[1:], log)
     if name not in COMMANDS:
         return _no_such_command(name, log)
+    timeline = _timeline(globals)
     command = load(name)
     arguments = _parse_command(program, command, globals.arguments[1:])
     if arguments is None:
@@ -108,11 +111,31 @@ def _main(program: str, words: Sequence[str], log: Log) -> int:
         cgroup_manager=_cgroup_manager(globals),
         rootless=_rootless(globals),
         log=log,
+        timeline=timeline,
     )
     try:
         return command.run(call)
     except BaseException as error:
         return _report(error, log, prefix=command.prefix, status=command.error_status)
+    finally:
+        if timeline is not None:
+            _write_timeline(timeline, globals.text("trace") or "", name, log)
+
+
+def _timeline(globals: Words) -> Timeline | None:
+    if not globals.text("trace"):
+        return None
+    from ocirt.timeline import Timeline
+
+    return Timeline()
+
+
+def _write_timeline(timeline: Timeline, path: str, name: str, log: Log) -> None:
+    """The command's own status is what the caller waits for, so an error is only logged."""
+    try:
+        timeline.write(path, f"ocirt {name}")
+    except OSError as error:
+        log.warning(f"cannot write the trace: {os_error_text(error)}")
 
 
 def load(name: str) -> Command:

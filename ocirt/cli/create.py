@@ -63,6 +63,7 @@ def container_options(call: Call, *, console_fd: int | None = None, attached: bo
         attached=attached,
         warn=call.log.warning if attached else call.log.aside,
         trace=call.log.trace if call.log.debug else None,
+        timeline=call.timeline,
     )
 
 

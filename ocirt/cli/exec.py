@@ -151,6 +151,7 @@ def _options(call: Call, *, console_fd: int | None) -> Options:
         ignore_paused=words.flag("ignore-paused"),
         warn=call.log.aside if words.flag("detach") else call.log.warning,
         trace=call.log.trace if call.log.debug else None,
+        timeline=call.timeline,
     )
 
 

@@ -157,13 +157,22 @@ class Words:
 class Call:
     """One call of a command: its own words, and the global ones as the whole command needs them.
 
-    ``root`` is absolute, or None where the default holds. ``log`` is the ``output.Log`` of this process.
+    ``root`` is absolute, or None where the default holds. ``log`` is the ``output.Log`` of this process, ``timeline``
+    that of ``--trace``.
     """
 
-    __slots__ = ("cgroup_manager", "log", "program", "root", "rootless", "words")
+    __slots__ = ("cgroup_manager", "log", "program", "root", "rootless", "timeline", "words")
 
     def __init__(
-        self, words: Words, *, program: str, root: str | None, cgroup_manager: str, rootless: bool | None, log: Log
+        self,
+        words: Words,
+        *,
+        program: str,
+        root: str | None,
+        cgroup_manager: str,
+        rootless: bool | None,
+        log: Log,
+        timeline: Timeline | None,
     ) -> None:
         self.words = words
         self.program = program
@@ -171,6 +180,7 @@ class Call:
         self.cgroup_manager = cgroup_manager
         self.rootless = rootless
         self.log = log
+        self.timeline = timeline
 
 
 def parse(flags: Sequence[Flag], words: Sequence[str], *, stops_early: bool) -> Words:
@@ -240,3 +250,4 @@ def _value(flag: Flag, name: str, text: str) -> Value:
 
 if TYPE_CHECKING:
     from ocirt.cli.output import Log
+    from ocirt.timeline import Timeline

@@ -160,7 +160,7 @@ class Creation:
         doer.make_resctrl = self._make_resctrl
         self.doer = doer
         try:
-            self.walk = Walk(plan, doer)
+            self.walk = Walk(plan, doer, self.options.timeline)
             self.walk.run()
         finally:
             os.close(bundle_fd)

@@ -77,7 +77,7 @@ def _walk(
     doer.resctrl = document.get("resctrl")
     walk = None
     try:
-        walk = Walk(plan, doer)
+        walk = Walk(plan, doer, options.timeline)
         walk.run()
         options.send_pidfd(walk.pidfd)
         options.write_pid_file(walk.pid)

@@ -7,6 +7,7 @@ The walker and the init go through the same list. They wait for each other only 
 from __future__ import annotations
 
 import os
+from time import monotonic_ns
 
 from ocirt._shim import ffi, lib
 from ocirt.errors import OcirtError, StepError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from ocirt.launch.channel import Report
     from ocirt.plan.op import Op, Plan, Source
+    from ocirt.timeline import Timeline
 
     class Doer(Protocol):
         """Who knows the container: opens what a plan can only name, does the host's operations. *pid* is the
@@ -61,6 +63,7 @@ class Walk:
         "_has_hooks",
         "_position",
         "_stage_pid",
+        "_timeline",
         "_told",
         "channel",
         "clock_fd",
@@ -69,10 +72,11 @@ class Walk:
         "pidfd",
     )
 
-    def __init__(self, plan: Plan, doer: Doer) -> None:
+    def __init__(self, plan: Plan, doer: Doer, timeline: Timeline | None = None) -> None:
         self.ops = init_ops(plan)
         self._all = plan.ops
         self._doer = doer
+        self._timeline = timeline
         self._position = 0
         self._continue = False
         self._stage_pid = 0
@@ -115,7 +119,7 @@ class Walk:
             self._position += 1
             if op.where == "host":
                 self._alive(self.channel.flush())
-                self._doer.do(op, self._known_pid())
+                self._do(op, self._known_pid())
                 continue
             self._answer()
             if op.kind == "HOOK":
@@ -141,6 +145,12 @@ class Walk:
         self._alive(self.channel.flush())
         self._expect_program()
         self._reap_stage()
+
+    def _do(self, op: Op, pid: int) -> None:
+        begin = monotonic_ns()
+        self._doer.do(op, pid)
+        if self._timeline is not None:
+            self._timeline.command(op.describe(), begin, origin=op.origin)
 
     def _hook_output(self, report: Report) -> bytes:
         value: Any = self.ops[report.op].value if report.op < len(self.ops) else None
@@ -178,12 +188,16 @@ class Walk:
         return self.pid
 
     def _receive(self) -> Report | None:
+        begin = monotonic_ns()
         try:
-            return self.channel.receive(-1 if self._has_hooks else DEADLINE_MS)
+            report = self.channel.receive(-1 if self._has_hooks else DEADLINE_MS)
         except StepError as error:
             raise StepError(
                 self._where(), error.errno or 0, where="init", hint="ocirt-init did not answer in time"
             ) from None
+        if self._timeline is not None:
+            self._timeline.command("wait for ocirt-init", begin)
+        return report
 
     def _take(self, report: Report | None) -> None:
         """Notes a pid; raises an error or an end of file as what they mean."""
@@ -263,12 +277,14 @@ class Walk:
         """The init's operations that are still to come."""
         return [op for op in self._all[self._position :] if op.where == "init"]
 
-    def durations(self) -> list[tuple[Op, int]]:
-        """The operations of the init that have run since the last call, and how long each took in ns."""
+    def times(self) -> list[tuple[Op, int, int]]:
+        """The operations of the init that have run since the last call, and when each began and ended in ns."""
         times = self._times()
         first, self._told = self._told, self._last_started() + 1
         return [
-            (op, max(0, times[2 * i + 1] - times[2 * i])) for i, op in enumerate(self.ops) if first <= i < self._told
+            (op, times[2 * i], max(times[2 * i], times[2 * i + 1]))
+            for i, op in enumerate(self.ops)
+            if first <= i < self._told
         ]
 
     def _reap_stage(self) -> None:
