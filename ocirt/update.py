@@ -62,7 +62,21 @@ def merge(current: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     if memory.get("limit") == -1 and not memory.get("swap"):
         # Without a limit of memory, one of memory and swap together cannot be kept.
         merged["memory"].pop("swap", None)
+    if _asks_for_weight(changes):
+        _end_idle(merged)
     return merged
+
+
+def _asks_for_weight(changes: Mapping[str, Any]) -> bool:
+    """Whether *changes* ask for shares of the CPU, which an idle cgroup cannot have (EINVAL), and not for idle."""
+    cpu, unified = changes.get("cpu") or {}, changes.get("unified") or {}
+    return bool(cpu.get("shares") or "cpu.weight" in unified) and "idle" not in cpu and "cpu.idle" not in unified
+
+
+def _end_idle(merged: dict[str, Any]) -> None:
+    for name, key, no in (("cpu", "idle", 0), ("unified", "cpu.idle", "0")):
+        if key in (merged.get(name) or {}):
+            merged[name] = {**merged[name], key: no}
 
 
 def _object(name: str, current: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,6 +143,8 @@ def update(container: Container, changes: Mapping[str, Any]) -> None:
             settings = resources.device_changes(rules, new_rules, layout) + settings
             program = resources.device_program(new_rules, layout)
         settings = cgroup.adapt(settings, new_rules if "devices" in changes else None)
+        for warning in cgroup.warnings:
+            container.warn(warning)
 
         def finish() -> None:
             if program:
@@ -187,6 +203,10 @@ def _asked(name: str, change: Any) -> set[str] | None:
     if name == "cpu" and change.get("idle") == 0:
         # A cgroup that is idle no more has the kernel's default shares.
         asked.add("shares")
+    elif name == "cpu" and "shares" in asked:
+        asked.add("idle")
+    elif name == "unified" and "cpu.weight" in asked:
+        asked.add("cpu.idle")
     return {key.replace("~", "~0").replace("/", "~1") for key in asked}
 
 

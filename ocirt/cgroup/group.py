@@ -50,10 +50,11 @@ class Cgroup:
     ``made`` are the host paths of the directories that `create` made, in the order in which it did. ``rootless`` is
     true when the runtime has no rights in the initial user namespace, ``named`` when the configuration has a path,
     ``created`` when `create` has succeeded, before which all processes in it are somebody else's. ``unit`` is the
-    systemd unit whose cgroups they are, "" when they are ours.
+    systemd unit whose cgroups they are, "" when they are ours. ``warnings`` is what `adapt` has to say to the user.
     """
 
     unit: str = ""
+    warnings: Sequence[str] = ()
 
     __slots__ = ("created", "directories", "made", "named", "rootless", "skipped")
 

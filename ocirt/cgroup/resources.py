@@ -451,4 +451,6 @@ def _unified(unified: Mapping[str, str], layout: Layout) -> list[Setting]:
         if not controller or not dot or "/" in key:
             raise ConfigError(f"wanted a file name CONTROLLER.PARAMETER, found {key!r}", pointer=where)
         settings.append(Setting(controller, key, value, where))
+    # An idle cgroup has no weight (EINVAL): it loses it last, and gets it back first.
+    settings.sort(key=lambda setting: {"cpu.idle": -1 if setting.value.strip() == "0" else 1}.get(setting.file, 0))
     return settings

@@ -40,7 +40,7 @@ class Scope(Cgroup):
     """The cgroups of a scope. ``unit`` is its name, ``slice`` that of its slice, ``user`` says whether it is the user's
     manager's; ``untold`` are the properties that the manager has to be told of, set by `adapt`."""
 
-    __slots__ = ("annotated", "description", "slice", "unit", "untold", "user")
+    __slots__ = ("annotated", "description", "slice", "unit", "untold", "user", "warnings")
 
     def __init__(self, directories: tuple[Directory, ...], *, rootless: bool = False, named: bool = False) -> None:
         super().__init__(directories, rootless=rootless, named=named)
@@ -50,6 +50,7 @@ class Scope(Cgroup):
         self.user = False
         self.annotated: list[Property] = []
         self.untold: list[Property] = []
+        self.warnings = ()
 
     @classmethod
     def find(
@@ -100,6 +101,7 @@ class Scope(Cgroup):
             with _connect(user=self.user) as systemd:
                 version = systemd.version()
         self.untold = unit_properties.resource_properties(adapted, version=version)
+        self.warnings = unit_properties.ignored(adapted, version=version)
         if devices is not None and not self.user:
             self.untold += unit_properties.device_properties(devices, program=self._v2 is not None)
             adapted = self._all_devices(adapted, devices)

@@ -55,7 +55,7 @@ _UNSET = ""
 def resource_properties(settings: Sequence[Setting], *, version: int) -> list[Property]:
     """What a systemd of *version* has to know of *settings*. What it has no words for is left out."""
     values = {setting.file: setting for setting in settings}
-    idle = version >= SINCE["cpu.idle"] and _value(values, "cpu.idle") == "1"
+    idle = _is_idle(values, version)
     properties: list[Property] = []
     for file, setting in values.items():
         if SINCE.get(file, 0) > version:
@@ -80,6 +80,14 @@ def resource_properties(settings: Sequence[Setting], *, version: int) -> list[Pr
     elif "cpu.idle" in values and "cpu.weight" not in values:
         _add(properties, "CPUWeight", UNLIMITED)
     return properties + _quota_properties(values)
+
+
+def ignored(settings: Sequence[Setting], *, version: int) -> list[str]:
+    """What a systemd of *version* cannot be told of *settings* because something else is asked for as well."""
+    values = {setting.file: setting for setting in settings}
+    if _is_idle(values, version) and "cpu.weight" in values:
+        return ["unable to apply both cpu.weight and cpu.idle to systemd, ignoring cpu.weight"]
+    return []
 
 
 def round_quota(settings: Sequence[Setting]) -> list[Setting]:
@@ -176,6 +184,10 @@ def cpu_mask(text: str) -> bytes:
             return b""
         bits |= (1 << high + 1) - (1 << low)
     return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+
+
+def _is_idle(values: Mapping[str, Setting], version: int) -> bool:
+    return version >= SINCE["cpu.idle"] and _value(values, "cpu.idle") == "1"
 
 
 def _value(values: Mapping[str, Setting], file: str) -> str:

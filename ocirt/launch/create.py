@@ -60,7 +60,7 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
     options.pass_environment(compilation)
     _refuse_sysctl_of_host(linux)
     plan = compile_plan(CREATE if compilation.process else CREATE_WITHOUT_PROCESS, compilation)
-    for warning in compilation.warnings:
+    for warning in (*compilation.warnings, *cgroup.warnings):
         options.warn(warning)
     return plan, cgroup, compilation
 

@@ -187,6 +187,15 @@ def test_an_idle_container_gets_its_shares_back(container: Container) -> None:
     assert content(container.pid, "cpu", "cpu.shares", "cpu.weight") == before
 
 
+def test_shares_end_that_a_container_is_idle(container: Container) -> None:
+    if not (directory(container.pid, "cpu") / "cpu.idle").exists():
+        pytest.skip("needs cpu.idle (Linux 5.15)")
+    update(container, "--cpu-idle", "1").check()
+    update(container, "--cpu-share", "200").check()
+    assert content(container.pid, "cpu", "cpu.idle", "cpu.idle") == "0"
+    assert content(container.pid, "cpu", "cpu.shares", "cpu.weight") in ("200", "29")
+
+
 def test_kernel_memory_is_ignored_and_said_so(container: Container) -> None:
     result = update(container, "--kernel-memory", "64M")
     assert result.status == 0

@@ -168,6 +168,23 @@ def test_an_update_outlives_a_reload_of_systemd(systemd: Runtime, bundle: Bundle
 
 
 @needs_systemd
+def test_a_weight_and_an_idle_container_exclude_each_other(systemd: Runtime, bundle: Bundle) -> None:
+    if version_of("cpu") != 2:
+        pytest.skip("needs cgroup v2 alone")
+    container = systemd.start_paused_program(bundle)
+    idle = directory(container.pid, "cpu") / "cpu.idle"
+    for both in ({"cpu": {"shares": 200, "idle": 1}}, {"unified": {"cpu.idle": "1", "cpu.weight": "8"}}):
+        result = update(systemd, container, both)
+        assert result.status == 0
+        assert "unable to apply both cpu.weight and cpu.idle to systemd, ignoring cpu.weight" in result.err
+        assert idle.read_text() == "1\n"
+        assert shown(unit_of(container), "CPUWeight") == "0"
+        changes = {name: {key: value for key, value in both[name].items() if "idle" not in key} for name in both}
+        assert update(systemd, container, changes).check().err == ""
+        assert idle.read_text() == "0\n"
+
+
+@needs_systemd
 def test_an_update_that_fails_changes_nothing(systemd: Runtime, bundle: Bundle) -> None:
     bundle.linux["resources"] = LIMITS
     container = systemd.start_paused_program(bundle)

@@ -328,6 +328,14 @@ def test_unified_comes_last_and_as_it_is() -> None:
     ]
 
 
+def test_an_idle_cgroup_loses_its_weight_last_and_gets_it_back_first() -> None:
+    def files(unified: dict[str, str]) -> list[str]:
+        return [setting.file for setting in compile({"unified": unified}, V2, devices=False)]
+
+    assert files({"cpu.idle": "1", "cpu.weight": "8"}) == ["cpu.weight", "cpu.idle"]
+    assert files({"cpu.weight": "8", "cpu.idle": " 0\n"}) == ["cpu.idle", "cpu.weight"]
+
+
 @pytest.mark.parametrize("key", ["../memory.max", "memory", ".max", "a/b.c"])
 def test_a_unified_key_that_is_no_file_name_is_refused(key: str) -> None:
     with pytest.raises(ConfigError, match=r"wanted a file name CONTROLLER\.PARAMETER") as caught:

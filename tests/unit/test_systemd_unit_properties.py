@@ -12,6 +12,7 @@ from ocirt.cgroup.unit_properties import (
     annotation_properties,
     cpu_mask,
     device_properties,
+    ignored,
     resource_properties,
     round_quota,
 )
@@ -123,6 +124,16 @@ def test_an_idle_container_has_the_weight_that_systemd_calls_idle() -> None:
 
 def test_a_systemd_before_252_is_not_told_of_idle_containers() -> None:
     assert told({"cpu": {"idle": 1, "shares": 1024}}, V2, version=251) == {"CPUWeight": 100}
+
+
+def test_a_weight_that_an_idle_container_cannot_have_is_said() -> None:
+    both = compile({"cpu": {"idle": 1, "shares": 1024}}, V2, devices=False)
+    assert ignored(both, version=252) == [
+        "unable to apply both cpu.weight and cpu.idle to systemd, ignoring cpu.weight"
+    ]
+    assert ignored(both, version=251) == []
+    for cpu in ({"idle": 1}, {"shares": 1024}, {"idle": 0, "shares": 1024}):
+        assert ignored(compile({"cpu": cpu}, V2, devices=False), version=252) == []
 
 
 def test_a_property_is_left_out_where_systemd_is_too_old_for_it() -> None:

@@ -197,6 +197,26 @@ def test_shares_come_back_when_a_container_is_idle_no_more() -> None:
     assert writes(current, {"cpu": {"period": 10000}}, V1) == [("cpu.cfs_period_us", "10000")]
 
 
+def test_shares_end_that_a_container_is_idle() -> None:
+    current = {"cpu": {"shares": 200, "idle": 1}, "unified": {"cpu.idle": "1"}}
+    for layout, weight in ((V1, ("cpu.shares", "200")), (V2, ("cpu.weight", "29"))):
+        assert writes({"cpu": current["cpu"]}, {"cpu": {"shares": 200}}, layout) == [("cpu.idle", "0"), weight]
+    assert merge(current, {"cpu": {"shares": 200}}) == {"cpu": {"shares": 200, "idle": 0}, "unified": {"cpu.idle": "0"}}
+    both = {"cpu": {"shares": 300, "idle": 1}}
+    assert merge(current, both)["cpu"] == both["cpu"]
+    assert merge(current, {"cpu": {"shares": 0}}) == current
+    assert merge(current, {"cpu": {"shares": 300}, "unified": {"cpu.idle": "1"}})["unified"] == {"cpu.idle": "1"}
+
+
+def test_a_weight_ends_that_a_container_is_idle() -> None:
+    current = {"cpu": {"idle": 0}, "unified": {"cpu.idle": "1", "cpu.weight": "8"}}
+    assert writes(current, {"unified": {"cpu.weight": "8"}}, V2) == [("cpu.idle", "0"), ("cpu.weight", "8")]
+    assert writes({"cpu": {"idle": 1}}, {"unified": {"cpu.weight": "8"}}, V2) == [
+        ("cpu.idle", "0"),
+        ("cpu.weight", "8"),
+    ]
+
+
 def test_device_rules_are_no_settings_of_their_own() -> None:
     assert writes({"devices": [DENY_ALL]}, {"devices": [{"allow": True, "access": "rwm"}]}, V1) == []
 
