@@ -37,6 +37,10 @@ test-vm: packages-tests $(VENV)/pyvenv.cfg ## run the tests that need systemd, c
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip --upgrade >/dev/null
 	@tests/vm/test.sh $(BIN)/python $(ARGS)
 
+.PHONY: test-engines
+test-engines: packages-busybox $(STAMPS)/tests ## run the tests below podman, buildah, containerd and docker, as far as they are installed
+	@$(BIN)/pytest tests/engines $(ARGS)
+
 .PHONY: lint
 lint: packages $(STAMPS)/tests ## check style and types: ruff, mypy, clang-format, codespell, and what else the house tests say
 	@$(BIN)/ruff check

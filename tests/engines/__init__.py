@@ -1,0 +1,1 @@
+"""Tests of ocirt below container engines."""

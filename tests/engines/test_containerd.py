@@ -1,0 +1,86 @@
+"""containerd and its shim, by ctr, with ocirt below them as with runc."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines.conftest import Ctr
+from engines.engine import IMAGE, eventually
+
+pytestmark = pytest.mark.needs_root
+
+
+def start(ctr: Ctr, name: str, *words: str) -> None:
+    ctr.checked(*ctr.run, "--detach", "--null-io", *(words or (IMAGE, name, "sleep", "1000")))
+    assert ctr.status(name) == "RUNNING"
+
+
+def test_run_has_the_streams_and_the_status_of_the_process(ctr: Ctr) -> None:
+    words = ("--rm", "--env", "A=1", "--cwd", "/home/user", IMAGE, "box")
+    script = "read word; echo $word $A $FOO $(pwd); echo err >&2; exit 42"
+    done = ctr(*ctr.run, *words, "sh", "-c", script, stdin="first\n")
+    assert (done.status, done.out) == (42, "first 1 bar /home/user\n")
+    assert "err" in done.err.splitlines()
+
+
+def test_a_terminal_is_that_of_the_container(ctr: Ctr) -> None:
+    done = ctr.on_terminal(*ctr.run, "--rm", "--tty", IMAGE, "box", "sh", "-c", "tty; exit 5")
+    assert done.status == 5
+    assert done.out == "/dev/pts/0\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "text"),
+    [
+        ("nosuch", "executable file not found in $PATH"),
+        ("/no/such", "no such file or directory"),
+        ("/etc/text", "permission denied"),
+    ],
+)
+def test_a_program_that_cannot_be_executed_is_named(ctr: Ctr, program: str, text: str) -> None:
+    done = ctr(*ctr.run, "--rm", IMAGE, "box", program)
+    assert (done.status, done.out) == (1, "")
+    assert program in done.err
+    assert text in done.err
+    start(ctr, "other")
+    executed = ctr("tasks", "exec", "--exec-id", "one", "other", program)
+    assert (executed.status, executed.out) == (1, "")
+    assert text in executed.err
+    assert ctr.status("other") == "RUNNING"
+
+
+def test_exec_has_the_streams_and_the_status_of_the_process(ctr: Ctr) -> None:
+    start(ctr, "box")
+    words = ("--exec-id", "one", "--user", "1000:1000", "--cwd", "/tmp", "box", "sh", "-c")
+    done = ctr("tasks", "exec", *words, "read word; echo $word $(id -u):$(id -g) $(pwd); exit 9", stdin="data\n")
+    assert (done.status, done.out) == (9, "data 1000:1000 /tmp\n")
+
+
+def test_pause_and_resume_are_seen_in_the_status(ctr: Ctr) -> None:
+    start(ctr, "box")
+    ctr.checked("tasks", "pause", "box")
+    assert ctr.status("box") == "PAUSED"
+    ctr.checked("tasks", "resume", "box")
+    assert ctr.status("box") == "RUNNING"
+
+
+def test_ps_lists_the_processes_of_the_container(ctr: Ctr) -> None:
+    start(ctr, "box")
+    ctr.checked("tasks", "exec", "--detach", "--exec-id", "one", "box", "sleep", "77")
+    lines = ctr.checked("tasks", "ps", "box").splitlines()
+    assert lines[0].split() == ["PID", "INFO"]
+    assert len(lines) == 3
+
+
+def test_kill_ends_the_task_with_the_signal(ctr: Ctr) -> None:
+    start(ctr, "box")
+    ctr.checked("tasks", "kill", "--signal", "SIGKILL", "box")
+    eventually(lambda: ctr.status("box") == "STOPPED", "the end of the task")
+    done = ctr("tasks", "rm", "box")
+    assert "137" in done.err
+    assert ctr.status("box") == ""
+
+
+def test_limits_are_in_the_metrics(ctr: Ctr) -> None:
+    start(ctr, "box", "--memory-limit", "67108864", IMAGE, "box", "sleep", "1000")
+    assert "67108864" in ctr.checked("tasks", "metrics", "--format", "json", "box")
