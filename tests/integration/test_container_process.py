@@ -49,6 +49,18 @@ def test_the_user_has_all_ids_and_the_groups_that_are_named(runtime: Runtime, bu
     assert sorted(found["groups"]) == [5, 1002, 4_000_000_000]
 
 
+@pytest.mark.parametrize("user", [None, {}, {"uid": 1000}, {"gid": 1001}])
+def test_an_id_that_is_missing_is_0(runtime: Runtime, bundle: Bundle, user: dict[str, int] | None) -> None:
+    del bundle.process["user"]
+    if user is not None:
+        bundle.process["user"] = user
+    found = runtime.probe(bundle, "id")
+    wanted = {"uid": 0, "gid": 0, **(user or {})}
+    assert [found[name] for name in ("uid", "euid", "suid")] == [wanted["uid"]] * 3
+    assert [found[name] for name in ("gid", "egid", "sgid")] == [wanted["gid"]] * 3
+    assert found["groups"] == []
+
+
 def test_the_callers_groups_are_not_those_of_the_container(runtime: Runtime, bundle: Bundle) -> None:
     found = runtime.probe(bundle, "id", extra_groups=[4, 20])
     assert found["groups"] == []
