@@ -79,7 +79,7 @@ def test_debug_tells_every_step_of_the_init_and_the_time_it_took(
     assert len(timed) == 1
     assert TIMED.search(timed[0])
     # A plan calls the container ID.
-    named = [re.sub(r"/ID$", f"/{runtime.token}-1", step) for step in steps]
+    named = [re.sub(r"\bID$", f"{runtime.token}-1", step) for step in steps]
     assert [step for step in named if not any(step in line for line in lines)] == []
 
 
