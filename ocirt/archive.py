@@ -17,7 +17,7 @@ import builtins
 import marshal
 import posix
 import sys
-from _frozen_importlib import ModuleSpec, module_from_spec
+from _frozen_importlib import ModuleSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +92,12 @@ class ArchiveImporter:
         spec = self.find_spec(name)
         if spec is None:
             return
-        module = module_from_spec(spec)
+        module = ModuleType(name)
+        module.__spec__ = spec
+        module.__loader__ = self  # type: ignore[assignment]  # has no base class
+        module.__package__ = spec.parent
+        if spec.submodule_search_locations is not None:
+            module.__path__ = spec.submodule_search_locations
         sys.modules[name] = module
         try:
             self.exec_module(module)
