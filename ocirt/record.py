@@ -57,15 +57,19 @@ class Record:
         return bool(self._document.get("terminal"))
 
     @property
+    def uid(self) -> int:
+        """User id of who created the container."""
+        return int(self._document.get("uid", 0))
+
+    @property
     def owner(self) -> str:
         """Name of the user who created the container, or the number where it has none."""
         import pwd
 
-        uid = self._document.get("uid", 0)
         try:
-            return pwd.getpwuid(uid).pw_name
+            return pwd.getpwuid(self.uid).pw_name
         except KeyError:
-            return str(uid)
+            return str(self.uid)
 
     def cgroup(self) -> Cgroup:
         """Its place in the cgroup hierarchies; the directories may be gone."""

@@ -45,7 +45,9 @@ def run(call: Call) -> int:
     if call.words.flag("quiet"):
         write("".join(f"{container.id}\n" for container in containers))
         return 0
-    described = [{**container.describe(), "owner": container.owner} for container in containers]
+    owners = {container.uid: container for container in containers}  # one look into /etc/passwd for each user
+    names = {uid: container.owner for uid, container in owners.items()}
+    described = [{**container.describe(), "owner": names[container.uid]} for container in containers]
     if format == "json":
         write(dumps(described) + "\n")
         return 0

@@ -41,6 +41,7 @@ class Recorded:
     """Stands where ``Container`` stands in a command's module, and keeps what was asked of it."""
 
     id = "c"
+    uid = 0
     owner = "root"
 
     def __init__(self, error: BaseException | None = None) -> None:
@@ -347,6 +348,28 @@ def test_list_has_a_table_json_and_bare_ids(monkeypatch: pytest.MonkeyPatch, cap
     assert main(["ocirt", "list", "-q"]) == 0
     assert capfd.readouterr().out == "c\n"
     assert fails_with(capfd, "list", "--format", "yaml") == "invalid format option"
+
+
+def test_list_asks_once_for_the_name_of_a_user(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    class Owned(Recorded):
+        def __init__(self, uid: int) -> None:
+            super().__init__()
+            self.uid = uid
+
+        @property
+        def owner(self) -> str:  # type: ignore[override]  # a constant elsewhere
+            asked.append(self.uid)
+            return f"user{self.uid}"
+
+    recorded = put(monkeypatch, "list")
+    monkeypatch.setattr(recorded, "list", lambda root: [Owned(0), Owned(1), Owned(0)])
+    assert main(["ocirt", "list"]) == 0
+    assert [line.split()[-1] for line in capfd.readouterr().out.splitlines()] == ["OWNER", "user0", "user1", "user0"]
+    assert sorted(asked) == [0, 1]
 
 
 def test_list_of_a_named_root_that_is_missing_fails(
