@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ocirt.errors import UnsupportedError as UnsupportedError
     from ocirt.errors import WrongStatus as WrongStatus
     from ocirt.options import Options as Options
+    from ocirt.seccomp_agent import SeccompAgent as SeccompAgent
 
 _HOME = {
     "Container": "ocirt.container",
@@ -47,6 +48,7 @@ _HOME = {
     "StepError": "ocirt.errors",
     "UnsupportedError": "ocirt.errors",
     "WrongStatus": "ocirt.errors",
+    "SeccompAgent": "ocirt.seccomp_agent",
     "__version__": "ocirt._version",
 }
 

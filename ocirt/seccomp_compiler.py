@@ -194,6 +194,11 @@ def syscall_number(token: int, name: str) -> int:
     return lib.seccomp_syscall_resolve_name_arch(token, name.encode("ascii", "replace").replace(b"\0", b"?"))
 
 
+def is_syscall(name: str) -> bool:
+    """Whether a system call has this name on any architecture that libseccomp knows."""
+    return syscall_number(lib.SCMP_ARCH_NATIVE, name) != lib.__NR_SCMP_ERROR
+
+
 def add_rule(context: Any, rule: Mapping[str, Any], default: int, pointer: str) -> None:
     """Adds one entry of ``syscalls`` to the filter."""
     action = action_value(rule, "action", "errnoRet", pointer)
