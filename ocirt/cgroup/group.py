@@ -209,7 +209,7 @@ class Cgroup:
         """
         if self.rootless:
             settings = [setting for setting in settings if setting.controller != "devices"]
-            self._refuse_skipped(settings)
+            self.refuse_skipped(settings)
         from ocirt.cgroup.settings import write_settings
 
         write_settings(settings, self.directories, then)
@@ -465,11 +465,11 @@ class Cgroup:
         self.directories = tuple([other for other in self.directories if other is not directory])
         self.skipped.append((directory.controllers, errno_text(error.errno or 0)))
 
-    def _refuse_skipped(self, settings: Sequence[Setting]) -> None:
-        """StepError when one of *settings* is for a hierarchy that `create` had to skip."""
+    def refuse_skipped(self, settings: Sequence[Setting]) -> None:
+        """StepError when one of *settings* is for a hierarchy that is skipped; device rules are left out there."""
         for setting in settings:
             for controllers, reason in self.skipped:
-                if setting.controller in controllers and not setting.optional:
+                if setting.controller in controllers and setting.controller != "devices" and not setting.optional:
                     needs = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
                     raise StepError(
                         f"set {setting.file}",

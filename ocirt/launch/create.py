@@ -43,13 +43,14 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
     )
     facts = host.facts(cgroup, unit=cgroup.unit)
     compilation = Compilation(config, facts, id=id, bundle=bundle.path, rootfs=_rootfs(bundle))
-    if cgroup.directories:
+    if cgroup.directories or cgroup.skipped:
         from ocirt.cgroup import resources
 
         # Also for a configuration that asks for nothing: what is not allowed by a rule, of devices, is denied.
         wanted = linux.get("resources") or {}
         rules = wanted.get("devices") or ()
         compilation.settings = cgroup.adapt(resources.compile(wanted, layout), rules)
+        cgroup.refuse_skipped(compilation.settings)
         compilation.device_program = resources.device_program(rules, layout)
     compilation.no_pivot = options.no_pivot
     compilation.no_new_keyring = options.no_new_keyring
