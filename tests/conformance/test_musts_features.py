@@ -73,6 +73,13 @@ def test_every_listed_capability_is_known(runtime: Runtime, bundle: Bundle, feat
     assert "unknown" not in result.err
 
 
+#: Words that mean nothing alone. tests/integration/test_container_seccomp_notify.py runs containers with the rest.
+WANTS_MORE = {
+    "SCMP_ACT_NOTIFY": "seccomp listenerPath is not set",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": "wanted a rule with SCMP_ACT_NOTIFY beside it",
+}
+
+
 @pytest.mark.parametrize(("name", "place"), [("actions", "action"), ("operators", "op"), ("supportedFlags", "flags")])
 def test_every_listed_word_of_seccomp_is_recognized(
     runtime: Runtime, bundle: Bundle, features: Any, name: str, place: str
@@ -85,7 +92,12 @@ def test_every_listed_word_of_seccomp_is_recognized(
             "flags": [word] if place == "flags" else [],
             "syscalls": [rule],
         }
-        assert runtime.run(bundle, "print", word).check().out == f"{word}\n"
+        result = runtime.run(bundle, "print", word)
+        missing = WANTS_MORE.get(word)
+        if missing is None:
+            assert result.check().out == f"{word}\n"
+        else:
+            result.fails(missing)  # the word is known: what it needs beside it is missed, not the word
 
 
 def test_every_listed_architecture_is_recognized(runtime: Runtime, bundle: Bundle, features: Any) -> None:

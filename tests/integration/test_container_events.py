@@ -60,7 +60,7 @@ def test_stats_grow_with_what_is_done(container: Container) -> None:
     container.exec("/init", "fork-bomb", "40").check()
     after = loaded(container).stats()
     assert after["cpu"]["usage"]["total"] > before["cpu"]["usage"]["total"]
-    assert after["cpu"]["throttling"]["throttledPeriods"] == throttled(container.pid) > 0
+    assert 0 < after["cpu"]["throttling"]["throttledPeriods"] <= throttled(container.pid)
 
 
 def test_events_are_stats_at_an_interval_until_the_container_stops(container: Container) -> None:

@@ -178,7 +178,7 @@ def test_a_weight_and_an_idle_container_exclude_each_other(systemd: Runtime, bun
         assert result.status == 0
         assert "unable to apply both cpu.weight and cpu.idle to systemd, ignoring cpu.weight" in result.err
         assert idle.read_text() == "1\n"
-        assert shown(unit_of(container), "CPUWeight") == "0"
+        assert shown(unit_of(container), "CPUWeight") == "idle"
         changes = {name: {key: value for key, value in both[name].items() if "idle" not in key} for name in both}
         assert update(systemd, container, changes).check().err == ""
         assert idle.read_text() == "0\n"

@@ -17,6 +17,7 @@ mkdir -p "$share"
 if [[ ! -e $share/packages.tar || pyproject.toml -nt $share/packages.tar || $0 -nt $share/packages.tar ]]; then
 	echo "Fetching the packages that the tests need, for the guest"
 	work=$(mktemp -d)
+	chmod 755 "$work" # tar keeps the mode, and the user of the guest reads there too
 	trap 'rm -rf "$work"' EXIT
 	mapfile -t packages < <("$python" -c '
 import tomllib
