@@ -91,7 +91,7 @@ class Remains:
 
 @pytest.fixture(scope="session")
 def containers_conf(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
-    """Writes the containers.conf of docs/engines.md for a runtime."""
+    """Writes a containers.conf for a runtime."""
     folder = tmp_path_factory.mktemp("containers")
 
     def write(runtime: Path) -> Path:

@@ -26,6 +26,12 @@ from host_view import PATIENCE as PATIENCE_OF_STEPS
 #: Seconds: one command of an engine is many steps.
 PATIENCE = 3 * PATIENCE_OF_STEPS
 IMAGE = "localhost/box:latest"
+#: Programs that a container cannot execute, the exit status by which engines tell it, and what the runtime says.
+NOT_EXECUTABLE = (
+    ("nosuch", 127, "executable file not found in $PATH"),
+    ("/no/such", 127, "no such file or directory"),
+    ("/etc/text", 126, "permission denied"),
+)
 SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 #: How many links to busybox a test may count on.
 APPLETS = (

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.needs_root
 
 
 def build(buildah: Engine, folder: Path, *lines: str) -> Done:
-    """``buildah bud`` of a Containerfile of these lines, as docs/engines.md has it."""
+    """``buildah bud`` of a Containerfile of these lines."""
     folder = folder / "context"
     folder.mkdir()
     (folder / "Containerfile").write_text("\n".join((f"FROM {IMAGE}", *lines, "")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engines.conftest import Ctr
-from engines.engine import IMAGE, eventually
+from engines.engine import IMAGE, NOT_EXECUTABLE, eventually
 
 pytestmark = pytest.mark.needs_root
 
@@ -29,14 +29,7 @@ def test_a_terminal_is_that_of_the_container(ctr: Ctr) -> None:
     assert done.out == "/dev/pts/0\n"
 
 
-@pytest.mark.parametrize(
-    ("program", "text"),
-    [
-        ("nosuch", "executable file not found in $PATH"),
-        ("/no/such", "no such file or directory"),
-        ("/etc/text", "permission denied"),
-    ],
-)
+@pytest.mark.parametrize(("program", "text"), [(program, text) for program, _, text in NOT_EXECUTABLE])
 def test_a_program_that_cannot_be_executed_is_named(ctr: Ctr, program: str, text: str) -> None:
     done = ctr(*ctr.run, "--rm", IMAGE, "box", program)
     assert (done.status, done.out) == (1, "")

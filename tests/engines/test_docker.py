@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import OCIRT
 
-from engines.engine import IMAGE, Engine, eventually
+from engines.engine import IMAGE, NOT_EXECUTABLE, Engine, eventually
 
 pytestmark = pytest.mark.needs_root
 
@@ -62,14 +62,7 @@ def test_a_terminal_has_the_size_of_the_users(docker: Engine) -> None:
     assert done.out.splitlines()[-2:] == ["/dev/pts/0", "33 99"]
 
 
-@pytest.mark.parametrize(
-    ("program", "expected", "text"),
-    [
-        ("nosuch", 127, "executable file not found in $PATH"),
-        ("/no/such", 127, "no such file or directory"),
-        ("/etc/text", 126, "permission denied"),
-    ],
-)
+@pytest.mark.parametrize(("program", "expected", "text"), NOT_EXECUTABLE)
 def test_a_program_that_cannot_be_executed_is_told_by_the_exit_status(
     docker: Engine, program: str, expected: int, text: str
 ) -> None:

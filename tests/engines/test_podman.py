@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.engine import IMAGE, Engine, eventually
+from engines.engine import IMAGE, NOT_EXECUTABLE, Engine, eventually
 
 pytestmark = pytest.mark.needs_root
 
@@ -44,14 +44,7 @@ def test_run_has_the_environment_directory_and_user_that_were_asked_for(podman: 
     assert out == "1 bar /home/user 1000:1000"
 
 
-@pytest.mark.parametrize(
-    ("program", "expected", "text"),
-    [
-        ("nosuch", 127, "executable file not found in $PATH"),
-        ("/no/such", 127, "no such file or directory"),
-        ("/etc/text", 126, "permission denied"),
-    ],
-)
+@pytest.mark.parametrize(("program", "expected", "text"), NOT_EXECUTABLE)
 def test_a_program_that_cannot_be_executed_is_told_by_the_exit_status(
     podman: Engine, program: str, expected: int, text: str
 ) -> None:
