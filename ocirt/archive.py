@@ -6,8 +6,7 @@ source is not the one that was compiled is left to Python's own finders.
 
 The command begins in an interpreter that knows only what is built into it, which takes 2 ms less: no search path, no
 ``open``, no standard streams (PyConfig._init_main, "multi-phase initialization"). Whoever imports what is neither in
-the archive nor in `_AT_ONCE` gets the rest of the interpreter first. Until then ``os`` is a
-`SmallOs`, 1 ms less.
+the archive nor in `_AT_ONCE` gets the rest of the interpreter first. Until then ``os`` is a `SmallOs`, 1 ms less.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ class Timeline:
         # The start of the interpreter is not on the clock; it does nothing but compute.
         self._add(_COMMAND, "start Python (CPU time)", self._began - time.process_time_ns(), self._began, "")
 
-    def command(self, name: str, begin: int, end: int | None = None, origin: str = "") -> None:
-        """The command did *name* from *begin* to *end*, or until now (ns)."""
-        self._add(_COMMAND, name, begin, time.monotonic_ns() if end is None else end, origin)
+    def command(self, name: str, begin: int, origin: str = "") -> None:
+        """The command did *name* from *begin* (ns) until now."""
+        self._add(_COMMAND, name, begin, time.monotonic_ns(), origin)
 
     def init(self, name: str, begin: int, end: int, origin: str) -> None:
         """ocirt-init did the operation *name* of the property *origin* from *begin* to *end* (ns)."""
@@ -50,8 +50,8 @@ class Timeline:
             }
         )
 
-    def write(self, path: str, name: str) -> None:
-        """Write the whole command, called *name*, to the file *path*. OSError if that cannot be done."""
+    def text(self, name: str) -> str:
+        """The whole command, called *name*, which ends now: what the file holds."""
         self.command(name, self._began)
         pid = os.getpid()
         tracks = [
@@ -59,16 +59,10 @@ class Timeline:
             for track, title in ((_COMMAND, "ocirt"), (_INIT, "ocirt-init"))
         ]
         # https://www.w3.org/TR/trace-context/: whose work this was a part of.
-        parent = os.environ.get("TRACEPARENT")
+        parent = os.getenv("TRACEPARENT")
         document = {
             "traceEvents": tracks + sorted(self._spans, key=lambda span: span["ts"]),
             "displayTimeUnit": "ms",
             "otherData": {"traceparent": parent} if parent else {},
         }
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        try:
-            data = dumps(document).encode()
-            while data:
-                data = data[os.write(fd, data) :]
-        finally:
-            os.close(fd)
+        return dumps(document)

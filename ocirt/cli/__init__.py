@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from ocirt.cli.output import Log, os_error_text
+from ocirt.cli.output import Log, os_error_text, write_all
 from ocirt.cli.parser import HELP, Call, Command, Flag, UsageError, parse
 from ocirt.errors import ConfigError, InternalError, OcirtError
 
@@ -133,7 +133,11 @@ def _timeline(globals: Words) -> Timeline | None:
 def _write_timeline(timeline: Timeline, path: str, name: str, log: Log) -> None:
     """The command's own status is what the caller waits for, so an error is only logged."""
     try:
-        timeline.write(path, f"ocirt {name}")
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            write_all(fd, timeline.text(f"ocirt {name}"))
+        finally:
+            os.close(fd)
     except OSError as error:
         log.warning(f"cannot write the trace: {os_error_text(error)}")
 

@@ -36,7 +36,7 @@ _ESCAPES: dict[int, str] = {
 def write(text: str) -> None:
     """Write *text* to standard output. When the reader of a pipe is gone, this process dies of SIGPIPE as others do."""
     try:
-        _write_all(1, text)
+        write_all(1, text)
     except BrokenPipeError:
         import _signal
 
@@ -47,12 +47,13 @@ def write(text: str) -> None:
 def write_error(text: str) -> None:
     """Write *text* to standard error. That nobody can read it there is no reason to do anything else than without."""
     try:
-        _write_all(2, text)
+        write_all(2, text)
     except OSError:
         pass
 
 
-def _write_all(fd: int, text: str) -> None:
+def write_all(fd: int, text: str) -> None:
+    """Write *text* to *fd*, however many system calls it takes. OSError if that cannot be done."""
     data = memoryview(text.encode("utf-8", "surrogateescape"))
     while data:
         data = data[os.write(fd, data) :]
@@ -153,7 +154,7 @@ class Log:
         try:
             fd = self._open(self.path)
             try:
-                _write_all(fd, self._line(level, message))
+                write_all(fd, self._line(level, message))
             finally:
                 os.close(fd)
         except OSError as error:
