@@ -16,6 +16,7 @@ from host_view import Orphans, cgroup_mounts, unmount
 from support import OCIRT
 
 from engines.engine import IMAGE, Daemon, Engine, eventually, make_archive, make_rootfs, ulimits
+from engines.recipes import file_of
 
 #: Program -> the Debian package that it comes from.
 PACKAGES = {
@@ -96,12 +97,11 @@ def containers_conf(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path]
 
     def write(runtime: Path) -> Path:
         limits = ", ".join(f'"{name}={value}:{value}"' for name, value in ulimits().items())
+        ours = f'[engine]\nevents_logger = "file"\ninfra_image = "{PAUSE}"\n'
         path = folder / f"{runtime.name}.conf"
         path.write_text(
-            f"[containers]\ndefault_ulimits = [{limits}]\n"
-            f'[engine]\nruntime = "{runtime.name}"\nruntime_supports_json = ["{runtime.name}"]\n'
-            f'events_logger = "file"\ninfra_image = "{PAUSE}"\n'
-            f'[engine.runtimes]\n{runtime.name} = ["{runtime}"]\n'
+            file_of("podman", "toml", runtime).replace("[engine]\n", ours)
+            + f"[containers]\ndefault_ulimits = [{limits}]\n"
         )
         return path
 
@@ -166,8 +166,7 @@ def containerd(archive: Path, orphans: Orphans, tmp_path_factory: pytest.TempPat
     address = folder / "c.sock"
     config = folder / "config.toml"
     config.write_text(
-        f'version = 2\nroot = "{folder}/root"\nstate = "{folder}/state"\n'
-        'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+        f'root = "{folder}/root"\nstate = "{folder}/state"\n{file_of("containerd", "toml", OCIRT)}'
         f'[grpc]\naddress = "{address}"\n[ttrpc]\naddress = "{address}.ttrpc"\n'
     )
     ctr = Engine(OCIRT, ["ctr", "--address", str(address), "--namespace", NAMESPACE])
@@ -186,6 +185,7 @@ class Ctr(Engine):
     """ctr(8), whose ``run`` is told which runtime to take and where that keeps its state."""
 
     def __init__(self, runtime: Path, address: Path, root: Path) -> None:
+        self.config = address.with_name("config.toml")
         super().__init__(runtime, ["ctr", "--address", str(address), "--namespace", NAMESPACE])
         self.run = ("run", "--runc-binary", str(runtime), "--runc-root", str(root))
 
@@ -219,7 +219,7 @@ def docker(
     folder = tmp_path_factory.mktemp("docker")
     socket = f"unix://{folder}/d.sock"
     config = {
-        "runtimes": {"ocirt": {"path": str(OCIRT)}},
+        **json.loads(file_of("docker", "json", OCIRT)),
         "default-runtime": oci_runtime.name,
         "cgroup-parent": "/ocirt-docker",
         "exec-opts": ["native.cgroupdriver=cgroupfs"],

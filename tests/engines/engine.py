@@ -69,8 +69,9 @@ class Engine:
         assert done.status == 0, done
         return done.out.rstrip("\n")
 
-    def on_terminal(self, *words: str, rows: int = 24, columns: int = 80) -> Done:
-        """As from a user's terminal of that size; the output of both streams is ``out``."""
+    def on_terminal(self, *words: str, rows: int = 24, columns: int = 80, reply: str = "") -> Done:
+        """As from a user's terminal of that size, who types *reply* when something is shown; the output of both streams
+        is ``out``."""
         pid, terminal_fd = pty.fork()
         if pid == 0:
             subprocess.run(["stty", "rows", str(rows), "cols", str(columns)], check=True)
@@ -78,6 +79,8 @@ class Engine:
         output = b""
         try:
             while chunk := os.read(terminal_fd, 65536):
+                if reply and not output:
+                    os.write(terminal_fd, reply.encode())
                 output += chunk
         except OSError:  # EIO: nobody has the other end any more
             pass
