@@ -166,6 +166,7 @@ enum ocirt_sync {
 	OCIRT_SYNC_START,
 	OCIRT_SYNC_MOUNTS,
 	OCIRT_SYNC_CGROUP,
+	OCIRT_SYNC_NET_DEVICES,
 };
 
 /* What detail of an ERROR says beyond errno. */

@@ -55,7 +55,7 @@ def linux_features(seccomp: SeccompFeatures) -> LinuxFeatures:
         "memoryPolicy": {"modes": sorted(MODES), "flags": sorted(MEMORY_POLICY_FLAGS)},
         "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
         "mountExtensions": {"idmap": {"enabled": True}},
-        "netDevices": {"enabled": False},
+        "netDevices": {"enabled": True},
     }
 
 

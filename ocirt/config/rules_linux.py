@@ -160,10 +160,19 @@ def _is_net_device_name(name: str) -> bool:
 
 
 def net_device_names_are_valid(config: dict[str, Any]) -> Violations:
+    seen: dict[str, str] = {}
     for name, device in config.get("linux", {}).get("netDevices", {}).items():
+        inside = device.get("name") or name
+        if "%d" not in inside and seen.setdefault(inside, name) != name:
+            yield (
+                f"/linux/netDevices/{token(name)}",
+                f"wanted a name of its own in the container, found {shown(inside)}, that of {shown(seen[inside])}",
+            )
         place = f"/linux/netDevices/{token(name)}"
         if not _is_net_device_name(name):
             yield place, f"invalid network device name {shown(name)}"
+        if device.get("name") and "%" in device["name"].replace("%d", "", 1):
+            yield f"{place}/name", f'wanted no "%" but that of one "%d", found {shown(device["name"])}'
         if device.get("name") and not _is_net_device_name(device["name"]):
             yield f"{place}/name", f"invalid network device name {shown(device['name'])}"
 

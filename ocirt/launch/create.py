@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ocirt.config.load import Bundle
+    from ocirt.launch.net_devices import NetDevices
     from ocirt.options import Options
     from ocirt.plan.op import Op
 
@@ -59,22 +60,23 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
     compilation.detached = not options.attached
     compilation.filter = filter
     options.pass_environment(compilation)
-    _refuse_sysctl_of_host(linux)
+    _refuse_changes_of_host(linux)
     plan = compile_plan(CREATE if compilation.process else CREATE_WITHOUT_PROCESS, compilation)
     for warning in (*compilation.warnings, *cgroup.warnings):
         options.warn(warning)
     return plan, cgroup, compilation
 
 
-def _refuse_sysctl_of_host(linux: Any) -> None:
-    """A network namespace given by path may be the host's own, whose parameters a container must not set."""
+def _refuse_changes_of_host(linux: Any) -> None:
+    """A network namespace given by path may be the host's own, whose parameters and devices a container must not
+    change."""
     keys = [key for key in linux.get("sysctl") or () if key.startswith(("net.", "net/"))]
-    for namespace in linux.get("namespaces") or () if keys else ():
+    devices = list(linux.get("netDevices") or ())
+    for namespace in linux.get("namespaces") or () if keys or devices else ():
         path = namespace.get("path")
         if namespace["type"] == "network" and path and host.is_own_namespace(path, "net"):
-            raise ConfigError(
-                f"{keys[0]} is of the host: {path} is the host's own network namespace", pointer="/linux/sysctl"
-            )
+            found, pointer = (keys[0], "/linux/sysctl") if keys else (devices[0], "/linux/netDevices")
+            raise ConfigError(f"{found} is of the host: {path} is the host's own network namespace", pointer=pointer)
 
 
 def _rootfs(bundle: Bundle) -> str:
@@ -94,7 +96,19 @@ def _rootfs(bundle: Bundle) -> str:
 class Creation:
     """One create. ``run`` leaves ``walk`` at the meeting where the init waits for start."""
 
-    __slots__ = ("bundle", "cgroup", "config", "document", "doer", "entry", "id", "options", "root", "walk")
+    __slots__ = (
+        "bundle",
+        "cgroup",
+        "config",
+        "document",
+        "doer",
+        "entry",
+        "id",
+        "net_devices",
+        "options",
+        "root",
+        "walk",
+    )
 
     def __init__(self, root: str, id: str, bundle: Bundle, options: Options) -> None:
         self.root = root
@@ -103,6 +117,7 @@ class Creation:
         self.options = options
         self.config: Any = bundle.config
         self.walk: Walk | None = None
+        self.net_devices: NetDevices | None = None
         self.entry: Entry
         self.document: dict[str, Any] = {}
 
@@ -159,6 +174,7 @@ class Creation:
         doer.settings = compilation.settings
         doer.cgroup_made = self._cgroup_made
         doer.make_resctrl = self._make_resctrl
+        doer.move_net_devices = self._move_net_devices
         self.doer = doer
         try:
             self.walk = Walk(plan, doer, self.options.timeline)
@@ -186,6 +202,12 @@ class Creation:
         group.create(rdt)
         group.join(pid)
 
+    def _move_net_devices(self, wanted: Any, pid: int) -> None:
+        from ocirt.launch.net_devices import NetDevices
+
+        self.net_devices = NetDevices(pid, "/linux/netDevices")
+        self.net_devices.move(wanted)
+
     def _publish(self) -> None:
         """The init is ready: from now on there is a created container."""
         assert self.walk is not None
@@ -197,6 +219,9 @@ class Creation:
         self.options.write_pid_file(self.walk.pid)
         if not self.options.attached:
             self.walk.commit(and_start=False)
+        if self.net_devices is not None:
+            self.net_devices.close()
+            self.net_devices = None
 
     def _listen(self) -> int:
         path = self.entry.socket_path(LISTENER)
@@ -257,6 +282,8 @@ class Creation:
 
     def _undo(self, error: BaseException) -> None:
         steps: list[Any] = []
+        if self.net_devices is not None:
+            steps += [self.net_devices.bring_back, self.net_devices.close]
         if self.walk is not None:
             steps += [self.walk.abort, self.walk.close]
         if hasattr(self, "cgroup"):

@@ -102,15 +102,17 @@ class Doer:
 
 
 class Creator(Doer):
-    """For create: the cgroup, the id maps, the hooks of the runtime, the socket where the init waits for start."""
+    """For create: the cgroup, the id maps, the network devices, the hooks of the runtime, the socket where the
+    init waits for start."""
 
-    __slots__ = ("cgroup_made", "listener", "make_resctrl", "privileged", "settings")
+    __slots__ = ("cgroup_made", "listener", "make_resctrl", "move_net_devices", "privileged", "settings")
 
     listener: Callable[[], int]
     privileged: bool
     settings: list[Any]
     cgroup_made: Callable[[], None]
     make_resctrl: Callable[[Any, int], None]
+    move_net_devices: Callable[[Any, int], None]
 
     def open(self, source: Source, op: Op, pid: int) -> int:
         if source.kind == "listener":
@@ -127,6 +129,8 @@ class Creator(Doer):
                 self.cgroup.apply(value)
         elif op.kind == "create-resctrl":
             self.make_resctrl(value, pid)
+        elif op.kind == "net-devices":
+            self.move_net_devices(value, pid)
         elif op.kind == "devices":
             self.cgroup.set_devices(value)
         elif op.kind == "id-map":

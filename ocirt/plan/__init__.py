@@ -12,6 +12,7 @@ from ocirt.plan import (
     joining,
     mounts,
     namespaces,
+    net_devices,
     paths,
     process,
     resctrl,
@@ -56,6 +57,8 @@ CREATE: tuple[Topic, ...] = (
     process.console,
     process.make_cwd,
     mounts.late,
+    # Late, since their way is felt on the host, but before those who may want to see them: hooks and sysctl.
+    net_devices.ops,
     # "after the runtime environment has been created but before the pivot_root" (config.md#createRuntime-hooks).
     hooks.create_runtime,
     hooks.create_container,

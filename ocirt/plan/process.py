@@ -159,9 +159,6 @@ def wait_start(c: Compilation) -> list[Op]:
 def unsupported(c: Compilation) -> list[Op]:
     """What this version does not do is refused, never ignored."""
     later = "a later version of ocirt"
-    for key in ("netDevices",):
-        if c.linux.get(key):
-            raise UnsupportedError(key, later, pointer=f"/linux/{key}")
     if c.linux.get("mountLabel") and c.host.selinux:
         raise UnsupportedError("mountLabel", later, pointer="/linux/mountLabel")
     return []

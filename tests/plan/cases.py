@@ -268,6 +268,12 @@ def sysctls(config: Any) -> None:
     }
 
 
+def net_devices(config: Any) -> None:
+    bare(config)
+    namespaces(config, "mount", "network")
+    config["linux"]["netDevices"] = {"eth0": {"name": "inside0"}, "eth1": {}}
+
+
 def docker_like_limits(config: Any) -> None:
     config["linux"]["cgroupsPath"] = "/box"
     config["linux"]["resources"] = {
@@ -334,6 +340,7 @@ CASES = (
     Case("process", every_process_property, facts={"apparmor": True, "selinux": True}),
     Case("seccomp", seccomp, set_up=_set(filter=Filter)),
     Case("sysctl", sysctls),
+    Case("net-devices", net_devices),
     Case("limits-on-v1", docker_like_limits, mode="v1"),
     Case("limits-on-v2", docker_like_limits),
     Case("limits-of-nothing", bare, mode="v1"),

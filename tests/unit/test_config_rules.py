@@ -273,6 +273,18 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "invalid network device name",
     ),
     (
+        "net_device_names_are_valid",
+        changed(linux__netDevices={"eth0": {"name": "a%d%s"}}),
+        "/linux/netDevices/eth0/name",
+        'wanted no "%" but that of one "%d", found "a%d%s"',
+    ),
+    (
+        "net_device_names_are_valid",
+        changed(linux__netDevices={"eth0": {"name": "x"}, "eth1": {"name": "x"}}),
+        "/linux/netDevices/eth1",
+        'wanted a name of its own in the container, found "x", that of "eth0"',
+    ),
+    (
         "cgroups_path_stays_below",
         changed(linux__cgroupsPath="/a/../../b"),
         "/linux/cgroupsPath",
@@ -659,7 +671,7 @@ def test_every_rule_has_a_case() -> None:
         ),
         changed(linux__namespaces=namespaces("uts", "mount", "time=/proc/1/ns/time"), linux__timeOffsets={}),
         changed(linux__devices=[{"type": "c", "path": "/dev/x", "major": 1, "minor": 3}] * 2),
-        changed(linux__netDevices={"eth0": {"name": "eth%d"}}),
+        changed(linux__netDevices={"eth0": {"name": "eth%d"}, "eth1": {"name": "eth%d"}}),
         changed(linux__cgroupsPath="system.slice:ocirt:a..b"),
         changed(linux__sysctl={"fs.mqueue.msg_max": "1", "kernel/sem": "1", "kernel.domainname": "x"}),
         changed(linux__memoryPolicy={"mode": "MPOL_PREFERRED", "nodes": ""}),

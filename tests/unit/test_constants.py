@@ -13,7 +13,7 @@ import pytest
 from ocirt import host
 from ocirt._shim import lib
 from ocirt.config.words import CAPABILITIES
-from ocirt.plan import Compilation, Host, cgroups, constants, hooks, mount_options, mounts, namespaces
+from ocirt.plan import Compilation, Host, cgroups, constants, hooks, mount_options, mounts, namespaces, net_devices
 
 HEADERS = (
     "linux/capability.h",
@@ -87,6 +87,7 @@ def test_the_meetings_have_the_numbers_that_the_init_knows() -> None:
     assert namespaces.id_maps(compilation)[0].a == lib.OCIRT_SYNC_ID_MAPS
     assert hooks.create_runtime(compilation)[0].a == lib.OCIRT_SYNC_CREATE_RUNTIME
     assert mounts._SYNC_MOUNTS == lib.OCIRT_SYNC_MOUNTS
+    assert net_devices._SYNC_NET_DEVICES == lib.OCIRT_SYNC_NET_DEVICES
     in_a_unit = Compilation(
         config, Host(unit="ocirt-box.scope", cgroup2=("/sys/fs/cgroup", "/sys/fs/cgroup/box")), id="box"
     )
