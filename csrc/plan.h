@@ -54,7 +54,7 @@ enum ocirt_op_code {
 	OCIRT_DEVICE, /* path, mode: type and permissions, a: dev_t, b: uid, c: gid */
 	OCIRT_SYMLINK, /* path, text: target */
 	OCIRT_CONSOLE, /* slot: socket for the pty master, a: rows << 16 | columns (0: unchanged) */
-	OCIRT_HOOK,    /* path, data: argv then env, a: argc, b: envc, c: timeout in s, slot: stdin, slot + 1: stderr */
+	OCIRT_HOOK,    /* path, data: argv then env, a: argc, b: envc, c: timeout in s, slot: stdin, stdout, stderr */
 	OCIRT_SYSCTL,  /* path: below /proc/sys, text: value */
 	OCIRT_MOUNT_READONLY, /* path: a mount that had to stay writable until now */
 	OCIRT_ROOT_READONLY,
@@ -97,7 +97,7 @@ enum ocirt_op_flag {
 	OCIRT_REPLACE = 16,      /* SYMLINK: what is there goes */
 	OCIRT_BIND_CONSOLE = 32, /* CONSOLE: bind the pty to /dev/console */
 	OCIRT_RETRY = 64,        /* CHDIR: a second try, as the container's user */
-	OCIRT_KEEP_GROUPS = 128, /* USER: setgroups(2) is denied here and nothing is asked of it */
+	OCIRT_KEEP_GROUPS = 128, /* BECOME_ROOT, USER: the supplementary groups stay */
 	OCIRT_WITH_HOME = 1024,  /* HOOK: HOME is set as for the program */
 	OCIRT_COPY_UP = 512,     /* MOUNT: what the target holds is copied into the new filesystem */
 	OCIRT_OPTIONAL = 256,    /* a kernel or a policy without it is tolerated */

@@ -184,7 +184,7 @@ class Container(Record):
                     else "cannot start an already running container"
                 )
                 raise WrongStatus(text, status=status, operation="start", allowed=("created",))
-            begin(entry, self.pid, self._begin_state_text)
+            begin(entry, self, self._begin_state_text)
         finally:
             entry.close()
 
@@ -206,7 +206,7 @@ class Container(Record):
 
         text = self._state_text("running")
         for index, hook in enumerate(self._document["poststart"]):
-            hooks.run("poststart", index, hook, text)
+            hooks.run("poststart", index, hook, text, self.annotations, self.bundle)
 
     def wait(self) -> int:
         """Waits for the end of the init; its wait status. Only for the process that created the container."""
@@ -362,7 +362,8 @@ class Container(Record):
             return
         from ocirt import hooks
 
-        hooks.run_poststop(self._document["poststop"], self._state_text("stopped"), self.warn)
+        text = self._state_text("stopped")
+        hooks.run_poststop(self._document["poststop"], text, self.annotations, self.bundle, self.warn)
 
     def exec(self, process: Mapping[str, Any], options: Options | None = None, *, detach: bool = False) -> Process:
         """Runs another process in the container; returns when its program has been executed.
@@ -412,9 +413,10 @@ class Container(Record):
         return Process(pid)
 
     def _filter(self, config: dict[str, Any]) -> Any:
-        profile = (config.get("linux") or {}).get("seccomp")
-        if not profile:
-            return None
-        from ocirt.seccomp import compile_filter
+        from ocirt.config.words import has_filter
 
-        return compile_filter(profile, cache_directory=f"{self.root}/{CACHE_NAME}")
+        if not has_filter(config):
+            return None
+        from ocirt.seccomp import container_filter
+
+        return container_filter(config, cache_directory=f"{self.root}/{CACHE_NAME}")

@@ -9,7 +9,7 @@ host operating system."
 from __future__ import annotations
 
 from ocirt._version import __version__, oci_version
-from ocirt.config.words import CAPABILITIES, HOOK_KINDS
+from ocirt.config.words import ANNOTATIONS, CAPABILITIES, HOOK_KINDS
 from ocirt.errors import UnsupportedError
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ def features() -> Features:
         "mountOptions": list(OPTION_WORDS),
         "linux": linux_features(seccomp),
         "annotations": annotations,
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": list(ANNOTATIONS),
     }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _TAIL_BYTES = 1024
 _SIGNALS = range(1, 65)
 _SIGKILL = 9
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 
 def input_fd(state: str) -> int:
@@ -33,19 +34,53 @@ def input_fd(state: str) -> int:
     return fd
 
 
-def output_fd() -> int:
-    """Where a hook's stdout and stderr go. Not a pipe: a hook may leave processes behind that keep it open, or write a
-    lot."""
-    return os.memfd_create("hook-output", os.MFD_CLOEXEC)
+class Output:
+    """Where the output of one hook goes: ``stdout_fd`` and ``stderr_fd``, to a file in memory or, as the annotations
+    run.oci.hooks.stdout and run.oci.hooks.stderr say, to the end of a file. A relative path is the bundle's.
+
+    Not a pipe: a hook may leave processes behind that keep it open, or write a lot. HookError for a file that cannot be
+    opened.
+    """
+
+    __slots__ = ("_memory_fd", "stderr_fd", "stdout_fd")
+
+    def __init__(
+        self, kind: str, index: int, hook: Mapping[str, Any], *, annotations: Mapping[str, str], bundle: str
+    ) -> None:
+        self.stdout_fd = self.stderr_fd = -1
+        self._memory_fd = os.memfd_create("hook-output", os.MFD_CLOEXEC)
+        try:
+            self.stdout_fd = self._open(annotations, "run.oci.hooks.stdout", bundle)
+            self.stderr_fd = self._open(annotations, "run.oci.hooks.stderr", bundle)
+        except OSError as error:
+            self.close()
+            text = f"cannot open {error.filename} for its output: {errno_text(error.errno or 0)}"
+            raise HookError(kind, index, hook["path"], text) from None
+
+    def _open(self, annotations: Mapping[str, str], name: str, bundle: str) -> int:
+        path = annotations.get(name)
+        if not path:
+            return os.dup(self._memory_fd)
+        # Without a reader a FIFO would keep the runtime waiting: ENXIO.
+        fd = os.open(os.path.join(bundle, path), _APPEND, 0o600)
+        os.set_blocking(fd, True)
+        return fd
+
+    def tail(self) -> bytes:
+        """The end of what the hook has written, but to files."""
+        size = os.fstat(self._memory_fd).st_size
+        return os.pread(self._memory_fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
+
+    def close(self) -> None:
+        for fd in (self._memory_fd, self.stdout_fd, self.stderr_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._memory_fd = self.stdout_fd = self.stderr_fd = -1
 
 
-def tail(fd: int) -> bytes:
-    """The end of what was written to an `output_fd`."""
-    size = os.fstat(fd).st_size
-    return os.pread(fd, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
-
-
-def run(kind: str, index: int, hook: Mapping[str, Any], state: str) -> None:
+def run(
+    kind: str, index: int, hook: Mapping[str, Any], state: str, annotations: Mapping[str, str], bundle: str
+) -> None:
     """Runs one hook and waits for it. Raises HookError when it cannot be started, exits non-zero, is killed or times
     out.
 
@@ -53,12 +88,13 @@ def run(kind: str, index: int, hook: Mapping[str, Any], state: str) -> None:
     and no descriptor but stdio.
     """
     path = hook["path"]
-    stdin_fd, output = input_fd(state), output_fd()
+    output = Output(kind, index, hook, annotations=annotations, bundle=bundle)
+    stdin_fd = input_fd(state)
     try:
         actions = [
             (os.POSIX_SPAWN_DUP2, stdin_fd, 0),
-            (os.POSIX_SPAWN_DUP2, output, 1),
-            (os.POSIX_SPAWN_DUP2, output, 2),
+            (os.POSIX_SPAWN_DUP2, output.stdout_fd, 1),
+            (os.POSIX_SPAWN_DUP2, output.stderr_fd, 2),
             *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inherited()),
         ]
         environment = dict(entry.partition("=")[::2] for entry in hook.get("env") or ())
@@ -74,22 +110,28 @@ def run(kind: str, index: int, hook: Mapping[str, Any], state: str) -> None:
         except OSError as error:
             raise HookError(kind, index, path, errno_text(error.errno or 0)) from None
         status = _wait(pid, hook.get("timeout"))
-        said = tail(output).decode("utf-8", "replace").strip()
+        said = output.tail().decode("utf-8", "replace").strip()
     finally:
         os.close(stdin_fd)
-        os.close(output)
+        output.close()
     if status is None:
         raise HookError(kind, index, path, f"timed out after {hook['timeout']} s", stderr=said)
     if status:
         raise HookError(kind, index, path, exit_reason(status), status=status, stderr=said)
 
 
-def run_poststop(hooks: Sequence[Mapping[str, Any]], state: str, warn: Callable[[str], None]) -> None:
+def run_poststop(
+    hooks: Sequence[Mapping[str, Any]],
+    state: str,
+    annotations: Mapping[str, str],
+    bundle: str,
+    warn: Callable[[str], None],
+) -> None:
     """Runs the poststop hooks. "If any poststop hook fails, the runtime MUST log a warning, but the remaining hooks and
     lifecycle continue as if the hook had succeeded" (runtime.md#lifecycle, step 13)."""
     for index, hook in enumerate(hooks):
         try:
-            run("poststop", index, hook, state)
+            run("poststop", index, hook, state, annotations, bundle)
         except HookError as error:
             warn(str(error))
 

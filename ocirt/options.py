@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from ocirt._shim import ffi, lib
+from ocirt._shim import lib
 from ocirt.errors import OcirtError, StepError
-from ocirt.launch.channel import check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,19 +117,10 @@ class Options:
 
     def send_pidfd(self, pidfd: int) -> None:
         """Sends *pidfd* to ``pidfd_socket`` if there is one; StepError."""
-        if self.pidfd_socket is None:
-            return
-        from ocirt.launch.doers import connect_console
+        if self.pidfd_socket is not None:
+            from ocirt.launch.doers import send_pidfd
 
-        fd = connect_console(self.pidfd_socket)
-        try:
-            check(
-                lib.ocirt_send_fd(fd, pidfd, ffi.from_buffer(b"pidfd\0")),
-                f"send the pidfd to {self.pidfd_socket}",
-                self.pidfd_socket,
-            )
-        finally:
-            os.close(fd)
+            send_pidfd(pidfd, self.pidfd_socket)
 
     def write_pid_file(self, pid: int) -> None:
         """Digits only, whole before it has its name: containerd parses the file strictly and reads it at once."""

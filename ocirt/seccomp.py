@@ -31,11 +31,15 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAGIC = b"ocirtBPF"
-CACHE_FORMAT = 1  # to be raised with every change of how a profile compiles or of what an entry looks like
+CACHE_FORMAT = 2  # to be raised with every change of how a profile compiles or of what an entry looks like
 MAX_ENTRIES = 64
 MAX_ENTRY_BYTES = 1 << 16  # BPF_MAXINSNS instructions are half of it
 DIGEST_BYTES = 32
-SECCOMP_FILTER_FLAG_NEW_LISTENER = 1 << 3  # the same as in ocirt._seccomp, which is not loaded for this
+# The same as in ocirt._seccomp, which is not loaded for this.
+SECCOMP_FILTER_FLAG_SPEC_ALLOW = 1 << 2
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 1 << 3
+MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
+INSTRUCTION_BYTES = 8
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -57,8 +61,49 @@ class Filter:
         self.notify = notify
 
 
-def compile_filter(profile: Mapping[str, Any], *, cache_directory: str | None) -> Filter:
-    """The filter of *profile*, a ``linux.seccomp`` object (config-linux.md#seccomp).
+def container_filter(config: Mapping[str, Any], *, cache_directory: str) -> Filter | None:
+    """The filter of a container of *config*, None for one without. The annotations are crun's: raw BPF takes the place
+    of the profile, or the profile may have no name that libseccomp does not know. Raises as `compile_filter`."""
+    from ocirt.config.words import FILTER_ANNOTATION
+
+    profile = (config.get("linux") or {}).get("seccomp") or {}
+    annotations = config.get("annotations") or {}
+    if FILTER_ANNOTATION in annotations:
+        return raw_filter(annotations[FILTER_ANNOTATION], profile)
+    if not profile:
+        return None
+    strict = annotations.get("run.oci.seccomp_fail_unknown_syscall", "0") != "0"
+    return compile_filter(profile, cache_directory=cache_directory, strict=strict)
+
+
+def raw_filter(text: str, profile: Mapping[str, Any]) -> Filter:
+    """The filter whose instructions are *text* in base64; of *profile* only the flags and the listener count."""
+    from binascii import Error, a2b_base64
+
+    from ocirt.config.words import FILTER_ANNOTATION, shown
+    from ocirt.errors import ConfigError
+
+    pointer = f"/annotations/{FILTER_ANNOTATION}"
+    try:
+        program = a2b_base64(text.encode(), strict_mode=True)
+    except Error as error:
+        raise ConfigError(f"wanted base64, found {shown(text)} ({error})", pointer=pointer) from None
+    count, rest = divmod(len(program), INSTRUCTION_BYTES)
+    if rest or not 0 < count <= MAX_INSTRUCTIONS:
+        wanted = f"wanted 1 to {MAX_INSTRUCTIONS} BPF instructions of {INSTRUCTION_BYTES} bytes each"
+        raise ConfigError(f"{wanted}, found {len(program)} bytes", pointer=pointer)
+    notify = bool(profile.get("listenerPath"))
+    flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW | (SECCOMP_FILTER_FLAG_NEW_LISTENER if notify else 0)
+    if profile.get("flags") is not None:
+        from ocirt.seccomp_compiler import flags_value
+
+        flags = flags_value(profile["flags"], notify)
+    return Filter(program, flags, notify)
+
+
+def compile_filter(profile: Mapping[str, Any], *, cache_directory: str | None, strict: bool = False) -> Filter:
+    """The filter of *profile*, a ``linux.seccomp`` object (config-linux.md#seccomp). With *strict*, a name that
+    libseccomp does not know is a ConfigError.
 
     *cache_directory* is made, with mode 0700, if only its last component is missing; None means no cache. It must
     belong to the effective user and be writable by nobody else, or it is left alone.
@@ -66,14 +111,14 @@ def compile_filter(profile: Mapping[str, Any], *, cache_directory: str | None) -
     Raises ConfigError (with a pointer below /linux/seccomp) for a profile that the spec or the kernel forbids,
     UnsupportedError for one that this libseccomp or kernel cannot serve, StepError when libseccomp fails.
     """
-    key = cache_key(profile) if cache_directory is not None else None
+    key = cache_key(profile, strict) if cache_directory is not None else None
     if cache_directory is not None and key is not None:
         cached = load(cache_directory, key)
         if cached is not None:
             return cached
     from ocirt import seccomp_compiler
 
-    compiled = seccomp_compiler.compile_profile(profile)
+    compiled = seccomp_compiler.compile_profile(profile, strict=strict)
     if cache_directory is not None and key is not None:
         store(cache_directory, key, compiled, seccomp_compiler.library_path())
     return compiled
@@ -108,7 +153,7 @@ def store(directory: str, key: bytes, compiled: Filter, library_path: bytes) -> 
         return
 
 
-def cache_key(profile: Mapping[str, Any]) -> bytes | None:
+def cache_key(profile: Mapping[str, Any], strict: bool = False) -> bytes | None:
     """The digest of all that decides what *profile* compiles to, but for the library, which an entry names itself.
 
     marshal is the fastest injective form of JSON data that Python has; its version 2 depends on nothing but the values.
@@ -117,7 +162,7 @@ def cache_key(profile: Mapping[str, Any]) -> bytes | None:
     kernel = os.uname()
     words = ("defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls")
     content = (
-        *(CACHE_FORMAT, __version__, kernel.release, kernel.version, kernel.machine),
+        *(CACHE_FORMAT, __version__, kernel.release, kernel.version, kernel.machine, strict),
         *(profile.get(word) for word in words),
     )
     try:

@@ -83,7 +83,7 @@ TABLES = {
 Instruction = tuple[int, int, int, int]  # code, jt, jf, k of struct sock_filter
 
 
-def compile_profile(profile: Mapping[str, Any]) -> Filter:
+def compile_profile(profile: Mapping[str, Any], *, strict: bool = False) -> Filter:
     """The filter of *profile*; see ocirt.seccomp.compile_filter for the errors."""
     default = action_value(profile, "defaultAction", "defaultErrnoRet", "/linux/seccomp")
     if default == lib.SECCOMP_RET_USER_NOTIF:
@@ -99,7 +99,7 @@ def compile_profile(profile: Mapping[str, Any]) -> Filter:
     if sum(len(rule["names"]) for rule in rules) > OPTIMIZE_FROM_RULES:
         lib.seccomp_attr_set(context, lib.SCMP_FLTATR_CTL_OPTIMIZE, 2)
     for index, rule in enumerate(rules):
-        add_rule(context, rule, default, f"/linux/seccomp/syscalls/{index}")
+        add_rule(context, rule, default, f"/linux/seccomp/syscalls/{index}", strict=strict)
 
     program = stub(default, architectures, rules) + export(context)
     if len(program) > lib.BPF_MAXINSNS * ffi.sizeof("struct sock_filter"):
@@ -199,7 +199,7 @@ def is_syscall(name: str) -> bool:
     return syscall_number(lib.SCMP_ARCH_NATIVE, name) != lib.__NR_SCMP_ERROR
 
 
-def add_rule(context: Any, rule: Mapping[str, Any], default: int, pointer: str) -> None:
+def add_rule(context: Any, rule: Mapping[str, Any], default: int, pointer: str, *, strict: bool) -> None:
     """Adds one entry of ``syscalls`` to the filter."""
     action = action_value(rule, "action", "errnoRet", pointer)
     alternatives = list(conditions(rule.get("args") or (), f"{pointer}/args"))
@@ -214,6 +214,9 @@ def add_rule(context: Any, rule: Mapping[str, Any], default: int, pointer: str) 
             text = "SCMP_ACT_NOTIFY cannot be used for the write syscall"
             raise ConfigError(text, pointer=f"{pointer}/names/{index}")
         number = syscall_number(lib.SCMP_ARCH_NATIVE, name)
+        if number == lib.__NR_SCMP_ERROR and strict:
+            text = f"wanted the name of a system call, found {shown(name)}, which libseccomp does not know"
+            raise ConfigError(text, pointer=f"{pointer}/names/{index}")
         if number == lib.__NR_SCMP_ERROR or action == default:
             continue
         for comparisons in alternatives:

@@ -21,16 +21,14 @@ static int split(const char *strings, const char *end, uint64_t count, const cha
 }
 
 /* What a hook may see: stdio and nothing else. Returns only on failure, by writing errno into error_fd. */
-__attribute__((noreturn)) static void execute(const char *path, const char **argv, const char **envp, int stdin_fd,
-					      int output_fd, int error_fd)
+__attribute__((noreturn)) static void execute(const char *path, const char **argv, const char **envp, const int *stdio,
+					      int error_fd)
 {
 	uint64_t no_signals = 0;
-	int ret = (int)sys_dup3(stdin_fd, 0, 0);
+	int ret = 0;
 
-	if (ret >= 0)
-		ret = (int)sys_dup3(output_fd, 1, 0);
-	if (ret >= 0)
-		ret = (int)sys_dup3(output_fd, 2, 0);
+	for (int fd = 0; fd < 3 && ret >= 0; fd++)
+		ret = (int)sys_dup3(stdio[fd], fd, 0);
 	if (ret >= 0)
 		ret = (int)sys_close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	if (ret >= 0)
@@ -77,7 +75,7 @@ int op_hook(struct init *init, const struct ocirt_op *op)
 {
 	static const char *arguments[ARGUMENT_LIMIT];
 	const char *strings = op_data(init, op), *end = strings + op->data_size, **envp;
-	cleanup_close int stdin_fd = -1, output_fd = -1, pid_fd = -1, read_fd = -1, write_fd = -1;
+	cleanup_close int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1, pid_fd = -1, read_fd = -1, write_fd = -1;
 	int ret, pipe_fds[2], error = 0;
 	long pid;
 
@@ -87,7 +85,10 @@ int op_hook(struct init *init, const struct ocirt_op *op)
 	ret = channel_slot(init, op->slot, &stdin_fd);
 	if (ret < 0)
 		return ret;
-	ret = channel_slot(init, op->slot + 1, &output_fd);
+	ret = channel_slot(init, op->slot + 1, &stdout_fd);
+	if (ret < 0)
+		return ret;
+	ret = channel_slot(init, op->slot + 2, &stderr_fd);
 	if (ret < 0)
 		return ret;
 	ret = split(strings, end, op->a, arguments);
@@ -113,9 +114,8 @@ int op_hook(struct init *init, const struct ocirt_op *op)
 	if (pid < 0)
 		return (int)pid;
 	if (pid == 0)
-		execute(op_path(init, op), arguments, envp, stdin_fd, output_fd, write_fd);
+		execute(op_path(init, op), arguments, envp, (int[]){ stdin_fd, stdout_fd, stderr_fd }, write_fd);
 	(void)sys_close(take_fd(&write_fd));
-	(void)sys_close(take_fd(&output_fd));
 	/* End of file on the close-on-exec pipe: the hook runs. */
 	ret = (int)sys_read(read_fd, &error, sizeof error);
 	if (ret == (int)sizeof error) {

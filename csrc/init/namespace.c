@@ -105,10 +105,9 @@ int op_enter_root(struct init *init, const struct ocirt_op *op)
 
 int op_become_root(struct init *init, const struct ocirt_op *op)
 {
-	int ret = (int)SYS(__NR_setgroups, 0, NULL);
+	int ret = op->flags & OCIRT_KEEP_GROUPS ? 0 : (int)SYS(__NR_setgroups, 0, NULL);
 
 	(void)init;
-	(void)op;
 	/* setgroups(2) is denied where an unprivileged user wrote the gid map (user_namespaces(7)). */
 	if (ret < 0 && ret != -EPERM)
 		return ret;

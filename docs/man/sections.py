@@ -47,6 +47,26 @@ well. With
 --debug, every step is logged with the time that it took.""",
         ),
         (
+            "ANNOTATIONS",
+            """\
+These members of annotations change what ocirt does; a relative path is the bundle's. They are crun's, but for the last.
+
+run.oci.hooks.stdout, run.oci.hooks.stderr: a file; what hooks of all kinds write is added to its end. It is made with
+mode 0600.
+
+run.oci.keep_original_groups: unless "0", processes keep the supplementary groups of the caller instead of getting those
+of process.user.
+
+run.oci.pidfd_receiver: a socket that gets a pidfd of the container's process from create and run
+
+run.oci.seccomp_bpf_data: the instructions of a filter, as seccomp(2) takes them, in base64. It takes the place of
+linux.seccomp, of which the flags and the listener still count.
+
+run.oci.seccomp_fail_unknown_syscall: unless "0", linux.seccomp may have no system call that libseccomp does not know.
+
+org.systemd.property.NAME: with --systemd-cgroup, a property of the container's unit, in GVariant text""",
+        ),
+        (
             "FILES",
             """\
 /run/ocirt/ID/: the state of a container: state.json, config.json as it was when the container was created, and until it

@@ -64,7 +64,16 @@ from ocirt.config.rules_process import (
     scheduler_fits_its_policy,
     user_ids_are_ids,
 )
-from ocirt.config.words import CAPABILITIES, HOOK_KINDS, PATH_BYTES, VALID_VALUES, shown, strings_of, token
+from ocirt.config.words import (
+    CAPABILITIES,
+    HOOK_KINDS,
+    PATH_ANNOTATIONS,
+    PATH_BYTES,
+    VALID_VALUES,
+    shown,
+    strings_of,
+    token,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -229,6 +238,15 @@ def annotation_keys_are_given(config: dict[str, Any]) -> Violations:
         yield "/annotations/", "wanted a key, found an empty string"
 
 
+def annotated_paths_are_given(config: dict[str, Any]) -> Violations:
+    annotations = config.get("annotations")
+    if annotations:
+        for name in PATH_ANNOTATIONS:
+            path = annotations.get(name, "/")
+            if not path or "\0" in path:
+                yield f"/annotations/{name}", f"wanted a path, found {shown(path)}"
+
+
 def paths_are_short_enough(config: dict[str, Any]) -> Violations:
     linux = config.get("linux", {})
     groups: list[tuple[str, Any]] = [
@@ -305,6 +323,7 @@ CONFIG_RULES: tuple[Rule, ...] = (
     (hooks_are_absolute, "`path` MUST be absolute."),
     (hook_environment_has_names, "with the same semantics as IEEE Std 1003.1-2008's `environ`."),
     (annotation_keys_are_given, "Keys MUST NOT be an empty string."),
+    (annotated_paths_are_given, VALID_VALUES),
     (paths_are_short_enough, VALID_VALUES),
     (
         namespaces_are_unique,
@@ -355,7 +374,7 @@ def _broken(document: dict[str, Any], rules: tuple[Rule, ...], prefix: str, find
 def _nul_characters(document: dict[str, Any], text: bytes | None, findings: list[Finding]) -> None:
     """No system call takes a NUL within a string. In a file it can only stand as an escape, so most are never searched.
 
-    Annotations never reach the kernel.
+    Annotations do not reach the kernel, but for those that `annotated_paths_are_given` looks at.
     """
     if text is not None and b"\\u0000" not in text:
         return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 #: The capabilities of Linux 5.9 and later; the index is the number (linux/capability.h, capabilities(7)).
 CAPABILITIES = (
@@ -73,11 +74,29 @@ RLIMITS = (
 
 HOOK_KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 
+#: Annotations of crun that name a file or a socket of the host; a relative one is the bundle's.
+PATH_ANNOTATIONS = ("run.oci.hooks.stderr", "run.oci.hooks.stdout", "run.oci.pidfd_receiver")
+#: crun's as well: instructions that take the place of ``linux.seccomp``.
+FILTER_ANNOTATION = "run.oci.seccomp_bpf_data"
+#: The annotations that change how a container is made; one that ends in a dot is a prefix.
+ANNOTATIONS = (
+    "org.systemd.property.",
+    *PATH_ANNOTATIONS,
+    FILTER_ANNOTATION,
+    "run.oci.keep_original_groups",
+    "run.oci.seccomp_fail_unknown_syscall",
+)
+
 #: Longest path that a system call takes, in bytes and without the final NUL (PATH_MAX, path_resolution(7)).
 PATH_BYTES = 4095
 
 #: The sentence behind every value that the kernel would refuse (config.md#valid-values).
 VALID_VALUES = "Runtimes MUST generate an error when invalid or unsupported values are encountered."
+
+
+def has_filter(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration asks for a seccomp filter."""
+    return bool((config.get("linux") or {}).get("seccomp")) or FILTER_ANNOTATION in (config.get("annotations") or {})
 
 
 def token(name: str) -> str:

@@ -14,58 +14,60 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ocirt.hooks import Output
     from ocirt.launch.channel import Report
     from ocirt.plan.op import Op
+    from ocirt.record import Record
     from ocirt.state import Entry
 
 
-def begin(entry: Entry, pid: int, state_text: Callable[[bool], str]) -> None:
+def begin(entry: Entry, record: Record, state_text: Callable[[bool], str]) -> None:
     """Returns when the program runs. Raises StepError, HookError or ProgramError as the init reports it; the init is
     dead then."""
     document = entry.read_document("start.json")
     if document is None:
         raise InternalError(f"{entry.path}/start.json is missing")
     channel = Channel(entry.connect())
-    output_fd = -1
+    output = None
     try:
         alive = channel.send(lib.OCIRT_COMMAND_CONTINUE)
         for words in document["ops"]:
             if "agent" in words and alive:
-                alive = _bring_listener(channel, document, words["agent"], pid, state_text)
+                alive = _bring_listener(channel, document, words["agent"], record.pid, state_text)
             if words["kind"] == "HOOK" and alive:
                 from ocirt import hooks
 
-                if output_fd >= 0:
-                    os.close(output_fd)
-                output_fd = hooks.output_fd()
+                if output is not None:
+                    output.close()
+                output = hooks.Output(*words["hook"], annotations=record.annotations, bundle=record.bundle)
                 channel.push(hooks.input_fd(state_text(True)))
-                channel.push(os.dup(output_fd))
+                channel.push(os.dup(output.stdout_fd))
+                channel.push(os.dup(output.stderr_fd))
                 # One hook at a time: the output that is read after a failure is that of the hook that failed.
                 alive = channel.flush()
-        _wait(channel, document, output_fd)
+        _wait(channel, document, output)
     finally:
         channel.close()
-        if output_fd >= 0:
-            os.close(output_fd)
+        if output is not None:
+            output.close()
     entry.unlink(LISTENER)
     entry.unlink("start.json")
 
 
-def _wait(channel: Channel, document: Any, output_fd: int) -> None:
+def _wait(channel: Channel, document: Any, output: Output | None) -> None:
     while True:
         # startContainer hooks may take their time, within their own time-outs.
         report = channel.receive(-1)
         if report is None:
             return
-        _raise_error(report, document, output_fd)
+        _raise_error(report, document, output)
 
 
-def _raise_error(report: Report, document: Any, output_fd: int) -> None:
+def _raise_error(report: Report, document: Any, output: Output | None) -> None:
     if report.kind == lib.OCIRT_REPORT_ERROR:
-        from ocirt import hooks
         from ocirt.launch.failure import to_error
 
-        raise to_error(report, _ops(document), hooks.tail(output_fd) if output_fd >= 0 else b"")
+        raise to_error(report, _ops(document), output.tail() if output is not None else b"")
 
 
 def _bring_listener(channel: Channel, document: Any, agent: Any, pid: int, state_text: Callable[[bool], str]) -> bool:
@@ -76,7 +78,7 @@ def _bring_listener(channel: Channel, document: Any, agent: Any, pid: int, state
         report = channel.receive()
         if report is None:
             return False
-        _raise_error(report, document, -1)
+        _raise_error(report, document, None)
         if report.kind == lib.OCIRT_REPORT_LISTENER:
             break
     pidfd = os.pidfd_open(pid)

@@ -12,9 +12,10 @@ from ocirt import host
 from ocirt._shim import ffi, lib
 from ocirt.cgroup import Cgroup, detect
 from ocirt.config.rules import config_warnings
+from ocirt.config.words import has_filter
 from ocirt.errors import ConfigError, HookError, OcirtError, StepError
 from ocirt.launch.channel import check
-from ocirt.launch.doers import Creator, connect_console
+from ocirt.launch.doers import Creator, connect_console, send_pidfd
 from ocirt.launch.walk import Walk
 from ocirt.plan import CREATE, CREATE_WITHOUT_PROCESS, Compilation, Plan, compile_plan
 from ocirt.state import CACHE_NAME, LISTENER, Entry, make_root, state_document
@@ -147,17 +148,17 @@ class Creation:
         from ocirt.json_text import dumps
 
         if self.document["poststop"]:
-            state = state_document(self.id, "stopped", 0, self.bundle.path, self.config.get("annotations"))
-            hooks.run_poststop(self.document["poststop"], dumps(state), self.options.warn)
+            annotations = self.document["annotations"]
+            state = dumps(state_document(self.id, "stopped", 0, self.bundle.path, annotations))
+            hooks.run_poststop(self.document["poststop"], state, annotations, self.bundle.path, self.options.warn)
 
     def _filter(self) -> Any:
-        profile = (self.config.get("linux") or {}).get("seccomp")
-        if not profile:
+        if not has_filter(self.config):
             return None
-        from ocirt.seccomp import compile_filter
+        from ocirt.seccomp import container_filter
 
         make_root(self.root)
-        return compile_filter(profile, cache_directory=f"{self.root}/{CACHE_NAME}")
+        return container_filter(self.config, cache_directory=f"{self.root}/{CACHE_NAME}")
 
     def _check_console(self, wanted: bool) -> None:
         has_socket = self.options.console_socket is not None or self.options.console_fd is not None
@@ -169,6 +170,8 @@ class Creation:
     def _launch(self, plan: Plan, compilation: Compilation) -> None:
         bundle_fd = os.open(self.bundle.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         doer = Creator(bundle_fd=bundle_fd, cgroup=self.cgroup, console=self._console, state_text=self._state_text)
+        doer.annotations = self.config.get("annotations") or {}
+        doer.bundle = self.bundle.path
         doer.listener = self._listen
         doer.privileged = compilation.host.privileged
         doer.settings = compilation.settings
@@ -216,6 +219,10 @@ class Creation:
         self.entry.write("config.json", self.bundle.text)
         self._write_state(self.walk.pid, "created")
         self.options.send_pidfd(self.walk.pidfd)
+        receiver = self.document["annotations"].get("run.oci.pidfd_receiver")
+        if receiver:
+            origin = "/annotations/run.oci.pidfd_receiver"
+            send_pidfd(self.walk.pidfd, os.path.join(self.bundle.path, receiver), origin)
         self.options.write_pid_file(self.walk.pid)
         if not self.options.attached:
             self.walk.commit(and_start=False)

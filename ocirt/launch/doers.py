@@ -15,13 +15,24 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ocirt.cgroup import Cgroup
+    from ocirt.hooks import Output
     from ocirt.plan.op import Op, Source
 
 
 class Doer:
     """What every walk needs. Descriptors that `open` returns belong to the caller."""
 
-    __slots__ = ("_entry_fds", "_hook_output_fds", "_id_mapper", "bundle_fd", "cgroup", "console", "state_text")
+    __slots__ = (
+        "_entry_fds",
+        "_hook_outputs",
+        "_id_mapper",
+        "annotations",
+        "bundle",
+        "bundle_fd",
+        "cgroup",
+        "console",
+        "state_text",
+    )
 
     def __init__(
         self,
@@ -35,7 +46,9 @@ class Doer:
         self.cgroup = cgroup
         self.console = console
         self.state_text = state_text
-        self._hook_output_fds: dict[tuple[str, int], int] = {}
+        self.annotations: dict[str, str] = {}
+        self.bundle = ""
+        self._hook_outputs: dict[tuple[str, int], Output] = {}
         self._entry_fds: list[int] = []
         self._id_mapper = IdMapper()
 
@@ -66,11 +79,15 @@ class Doer:
             from ocirt import hooks
 
             return hooks.input_fd(self.state_text(True))
-        if source.kind == "hook-output":
+        if source.kind == "hook-stdout":
             from ocirt import hooks
 
-            fd = self._hook_output_fds[source.path, source.index] = hooks.output_fd()
-            return os.dup(fd)
+            value: Any = op.value
+            output = hooks.Output(*value, annotations=self.annotations, bundle=self.bundle)
+            self._hook_outputs[source.path, source.index] = output
+            return os.dup(output.stdout_fd)
+        if source.kind == "hook-stderr":
+            return os.dup(self._hook_outputs[source.path, source.index].stderr_fd)
         raise InternalError(f"a plan names a descriptor of kind {source.kind!r}")
 
     def do(self, op: Op, pid: int) -> None:
@@ -78,12 +95,8 @@ class Doer:
 
     def hook_output(self, kind: str, index: int) -> bytes:
         """The end of what a hook of the container's namespaces has said."""
-        fd = self._hook_output_fds.get((kind, index))
-        if fd is None:
-            return b""
-        from ocirt import hooks
-
-        return hooks.tail(fd)
+        output = self._hook_outputs.get((kind, index))
+        return output.tail() if output is not None else b""
 
     def bring_listener(self, agent: Any, number: int, pid: int, pidfd: int) -> None:
         """The seccomp listener of the container's process, descriptor *number* there, goes to its agent."""
@@ -92,9 +105,9 @@ class Doer:
         listener.bring(agent, number, pid, pidfd, self.state_text(False))
 
     def close(self) -> None:
-        for fd in self._hook_output_fds.values():
-            os.close(fd)
-        self._hook_output_fds = {}
+        for output in self._hook_outputs.values():
+            output.close()
+        self._hook_outputs = {}
         for fd in self._entry_fds:
             os.close(fd)
         self._entry_fds = []
@@ -143,7 +156,7 @@ class Creator(Doer):
             kind, index, hook = value
             # "created: the runtime has finished the create operation (after step 2 in the lifecycle)"; the hooks are
             # steps 3 to 5.
-            hooks.run(kind, index, hook, self.state_text(False))
+            hooks.run(kind, index, hook, self.state_text(False), self.annotations, self.bundle)
         else:
             Doer.do(self, op, pid)
 
@@ -198,3 +211,13 @@ def connect_socket(path: str, step: str, origin: str = "") -> int:
 
 def connect_console(path: str) -> int:
     return connect_socket(path, f"connect to the socket {path}")
+
+
+def send_pidfd(pidfd: int, path: str, origin: str = "") -> None:
+    """Sends *pidfd*, the one message of a connection, to the socket *path*; StepError."""
+    socket_fd = connect_socket(path, f"connect to the socket {path}", origin)
+    try:
+        result = lib.ocirt_send_fd(socket_fd, pidfd, ffi.from_buffer(b"pidfd\0"))
+        check(result, f"send the pidfd to {path}", path, origin=origin)
+    finally:
+        os.close(socket_fd)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         def do(self, op: Op, pid: int) -> None: ...
         def hook_output(self, kind: str, index: int) -> bytes: ...
         def bring_listener(self, agent: Any, number: int, pid: int, pidfd: int) -> None: ...
+        def close(self) -> None: ...
 
 
 _INIT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ocirt-init")
@@ -321,6 +322,7 @@ class Walk:
     def close(self) -> None:
         """Lets go of every descriptor; the process goes on."""
         self.channel.close()
+        self._doer.close()
         for fd in (self.clock_fd, self.pidfd):
             if fd >= 0:
                 os.close(fd)

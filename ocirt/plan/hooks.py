@@ -55,7 +55,11 @@ def _in_container(c: Compilation, kind: str, default_env: list[str]) -> list[Op]
                 b=len(env),
                 c=hook.get("timeout") or 0,
                 flags=("WITH_HOME",) if default_env and not own else (),
-                sources=(Source("hook-input", kind), Source("hook-output", kind, index=index)),
+                sources=(
+                    Source("hook-input", kind),
+                    Source("hook-stdout", kind, index=index),
+                    Source("hook-stderr", kind, index=index),
+                ),
                 value=(kind, index, hook),
             )
         )

@@ -115,7 +115,13 @@ def become_root(c: Compilation) -> list[Op]:
     if not c.has_namespace("user"):
         return []
     pointer = c.create_namespaces.get("user") or c.join_namespaces["user"][1]
-    return [Op("BECOME_ROOT", "become root of the user namespace", pointer)]
+    flags = ("KEEP_GROUPS",) if keeps_groups(c) else ()
+    return [Op("BECOME_ROOT", "become root of the user namespace", pointer, flags=flags)]
+
+
+def keeps_groups(c: Compilation) -> bool:
+    """Whether the container's processes are to have the supplementary groups of the runtime, as crun has it."""
+    return bool(c.annotations.get("run.oci.keep_original_groups", "0") != "0")
 
 
 def cgroup(c: Compilation) -> list[Op]:

@@ -29,8 +29,8 @@ class Source:
     ``kind`` is "tree" (a clone of the mounts at ``path``, open_tree(2)), "container-tree" (the same in the container's
     mounts as they are by then), "filesystem" (a new one of type ``path``, with the source and the options in ``data``
     and the attributes ``index``), "path" (O_PATH), "namespace" (read-only), or a word for what only the launch knows:
-    "console", "listener", "hook-input", "hook-output", "cgroup-entry", "cgroup", "init", "init-root". The first three
-    may have an ``id_map``.
+    "console", "listener", "hook-input", "hook-stdout", "hook-stderr", "cgroup-entry", "cgroup", "init", "init-root".
+    The first three may have an ``id_map``.
     """
 
     __slots__ = ("data", "id_map", "index", "kind", "path", "recursive")
@@ -220,6 +220,7 @@ class Compilation:
     """What every topic of a plan reads: the configuration, the process, the host and the options of the call."""
 
     __slots__ = (
+        "annotations",
         "bundle",
         "config",
         "console",
@@ -247,6 +248,7 @@ class Compilation:
         self.bundle = bundle
         self.process = config.get("process")
         self.linux = config.get("linux") or {}
+        self.annotations = config.get("annotations") or {}
         self.host = host
         self.id = id
         self.rootfs = rootfs

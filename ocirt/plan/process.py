@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ocirt.capabilities import mask
 from ocirt.config.rules_process import GREATEST_CPU
-from ocirt.config.words import parse_list
+from ocirt.config.words import FILTER_ANNOTATION, has_filter, parse_list
 from ocirt.errors import ConfigError, UnsupportedError
 from ocirt.plan.constants import RLIMITS
+from ocirt.plan.namespaces import keeps_groups
 from ocirt.plan.op import Op, Source, strings
 
 TYPE_CHECKING = False
@@ -279,7 +280,9 @@ def credentials(c: Compilation) -> list[Op]:
     if no_new_privileges:
         ops.append(Op("NO_NEW_PRIVS", "set no_new_privs", pointer + "/noNewPrivileges"))
     said = f", groups {' '.join(map(str, gids))}" if gids else ""
-    keep = ("KEEP_GROUPS",) if not c.host.privileged and not gids else ()
+    keep: tuple[str, ...] = ("KEEP_GROUPS",) if not c.host.privileged and not gids else ()
+    if keeps_groups(c):
+        keep, gids, said = ("KEEP_GROUPS",), [], ", with the groups of the runtime"
     ops += [
         Op(
             "BOUNDING_SET",
@@ -322,18 +325,19 @@ def credentials(c: Compilation) -> list[Op]:
 
 
 def seccomp(c: Compilation) -> list[Op]:
-    if not c.linux.get("seccomp"):
+    if not has_filter(c.config):
         return []
+    origin = f"/annotations/{FILTER_ANNOTATION}" if FILTER_ANNOTATION in c.annotations else "/linux/seccomp"
     found: Any = c.filter
     if found is None:
-        return [Op("SECCOMP", "load the seccomp filter", "/linux/seccomp")]
+        return [Op("SECCOMP", "load the seccomp filter", origin)]
     step = f"load the seccomp filter of {len(found.program) // 8} instructions"
     agent = None
     if found.notify:
         profile = c.linux["seccomp"]
         agent = {"listenerPath": profile["listenerPath"], "listenerMetadata": profile.get("listenerMetadata")}
         step += " and bring its listener to the agent"
-    return [Op("SECCOMP", step, "/linux/seccomp", data=found.program, a=found.flags, value=agent)]
+    return [Op("SECCOMP", step, origin, data=found.program, a=found.flags, value=agent)]
 
 
 def close(c: Compilation) -> list[Op]:

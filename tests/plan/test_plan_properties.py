@@ -105,7 +105,7 @@ def test_nothing_of_the_host_is_asked_for_behind_start(case: Case) -> None:
     ops = case.compile().ops
     behind = ops[[op.kind for op in ops].index("WAIT_START") + 1 :]
     assert all(op.where == "init" for op in behind)
-    assert {source.kind for op in behind for source in op.sources} <= {"hook-input", "hook-output"}
+    assert {source.kind for op in behind for source in op.sources} <= {"hook-input", "hook-stdout", "hook-stderr"}
 
 
 @every_case

@@ -135,6 +135,18 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "/hooks/prestart/0/env/1",
         "missing '='",
     ),
+    (
+        "annotated_paths_are_given",
+        changed(annotations={"run.oci.hooks.stdout": ""}),
+        "/annotations/run.oci.hooks.stdout",
+        'wanted a path, found ""',
+    ),
+    (
+        "annotated_paths_are_given",
+        changed(annotations={"run.oci.pidfd_receiver": "a\0b"}),
+        "/annotations/run.oci.pidfd_receiver",
+        "wanted a path, found",
+    ),
     ("annotation_keys_are_given", changed(annotations={"": "x"}), "/annotations/", "wanted a key"),
     (
         "paths_are_short_enough",
