@@ -61,7 +61,7 @@ enum ocirt_op_code {
 	OCIRT_READONLY_PATH, /* path */
 	OCIRT_MASK_PATH,     /* path */
 	OCIRT_PIVOT_ROOT,
-	OCIRT_MOVE_ROOT,        /* MS_MOVE and chroot, for a root on a ramfs (--no-pivot) */
+	OCIRT_MOVE_ROOT,        /* MS_MOVE, unmounting the host's, chroot: for a root on a ramfs (--no-pivot) */
 	OCIRT_CHROOT,           /* without a mount namespace */
 	OCIRT_ROOT_PROPAGATION, /* a: MS_* flags */
 	OCIRT_LOOKUP,           /* text: argv[0], path: $PATH */

@@ -65,6 +65,7 @@ int is_on_procfs(int fd);
 
 /* procfs.c: a private handle on procfs. */
 int proc_open(struct init *init);
+int proc_open_file(struct init *init, const char *path, uint64_t flags, int *ret_fd);
 int proc_write(struct init *init, const char *path, const char *text, size_t size);
 
 /* stdio.c */
@@ -92,6 +93,9 @@ op_function op_host_propagation, op_rootfs, op_root_readonly, op_pivot_root, op_
 	op_root_propagation;
 /* mount.c */
 op_function op_mount, op_bind, op_mount_readonly, op_readonly_path, op_mask_path;
+int mount_empty_directory(struct init *init, int target_fd);
+/* host_mounts.c */
+int detach_host_mounts(struct init *init);
 /* copy_up.c */
 int copy_up(int target_fd, int mount_fd);
 int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propagation);

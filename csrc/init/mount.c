@@ -345,8 +345,9 @@ static int mask_file(struct init *init, int target_fd)
 	return mount_attach(init, tree_fd, target_fd, 0);
 }
 
-/* All masked directories share one empty read-only tmpfs: the first is the filesystem, the others are clones of its mount. */
-static int mask_directory(struct init *init, int target_fd)
+/* All directories that are covered share one empty read-only tmpfs: the first is the filesystem, the others are clones of its
+ * mount. */
+int mount_empty_directory(struct init *init, int target_fd)
 {
 	cleanup_close int fs_fd = -1, tree_fd = -1;
 	int ret;
@@ -385,5 +386,5 @@ int op_mask_path(struct init *init, const struct ocirt_op *op)
 	ret = (int)sys_fstat(target_fd, &st);
 	if (ret < 0)
 		return ret;
-	return S_ISDIR_(st.st_mode) ? mask_directory(init, target_fd) : mask_file(init, target_fd);
+	return S_ISDIR_(st.st_mode) ? mount_empty_directory(init, target_fd) : mask_file(init, target_fd);
 }

@@ -64,9 +64,8 @@ static int proc_reopen(struct init *init)
 }
 
 /* Nothing mounted over a part of that procfs is crossed, and no magic link is followed. */
-int proc_write(struct init *init, const char *path, const char *text, size_t size)
+int proc_open_file(struct init *init, const char *path, uint64_t flags, int *ret_fd)
 {
-	cleanup_close int fd = -1;
 	long ret;
 
 	if (init->proc_fd < 0) {
@@ -74,11 +73,21 @@ int proc_write(struct init *init, const char *path, const char *text, size_t siz
 		if (ret < 0)
 			return (int)ret;
 	}
-	ret = sys_openat2(init->proc_fd, path, O_WRONLY | O_CLOEXEC, 0,
+	ret = sys_openat2(init->proc_fd, path, flags | O_CLOEXEC, 0,
 			  RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS);
 	if (ret < 0)
 		return (int)ret;
-	fd = (int)ret;
+	*ret_fd = (int)ret;
+	return 0;
+}
+
+int proc_write(struct init *init, const char *path, const char *text, size_t size)
+{
+	cleanup_close int fd = -1;
+	long ret = proc_open_file(init, path, O_WRONLY, &fd);
+
+	if (ret < 0)
+		return (int)ret;
 	ret = sys_write(fd, text, size);
 	if (ret < 0)
 		return (int)ret;

@@ -125,6 +125,9 @@ int op_move_root(struct init *init, const struct ocirt_op *op)
 	ret = (int)sys_mount(".", "/", NULL, MS_MOVE, NULL);
 	if (ret < 0)
 		return ret;
+	ret = detach_host_mounts(init);
+	if (ret < 0)
+		return ret;
 	return enter_root_fd(init);
 }
 

@@ -66,8 +66,9 @@ def enter(c: Compilation) -> list[Op]:
     if not c.has_namespace("mount"):
         return [Op("CHROOT", "change root", "/root/path")]
     if c.no_pivot:
-        return [Op("MOVE_ROOT", "move the root filesystem to / (--no-pivot)", "/root/path")]
-    ops = [Op("PIVOT_ROOT", "pivot root and unmount the host's", "/root/path")]
+        ops = [Op("MOVE_ROOT", "move the root filesystem to / and unmount the host's (--no-pivot)", "/root/path")]
+    else:
+        ops = [Op("PIVOT_ROOT", "pivot root and unmount the host's", "/root/path")]
     flags = propagation(c)
     if flags:
         word = c.linux["rootfsPropagation"]

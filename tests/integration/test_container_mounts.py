@@ -548,3 +548,9 @@ def test_no_pivot_gives_the_same_root(runtime: Runtime, bundle: Bundle) -> None:
     values = runtime.probe(bundle, "ls", "/", ";", "cat", "/proc/self/mountinfo", flags=["--no-pivot"])
     assert values[0] == ["dev", "init", "proc"]
     assert "/" in parse_mounts(values[1])
+
+
+def test_no_pivot_propagates_as_the_configuration_says(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.linux["rootfsPropagation"] = "shared"
+    mounts = parse_mounts(runtime.probe(bundle, "cat", "/proc/self/mountinfo", flags=["--no-pivot"]))
+    assert mounts["/"].propagation_word == "shared"
