@@ -417,13 +417,13 @@ class Cgroup:
         return directory
 
     def _make(self, directory: Directory, settings: Sequence[Setting]) -> None:
-        """Make *directory* and whatever is missing above it, ready to be joined. OSError."""
+        """Make *directory* and whatever is missing above it, ready to be joined. OSError, StepError."""
         path = directory.path
         make(path, directory.mount, self.made)
         if directory.version == 1:
             if "cpuset" in directory.controllers:
-                values = {setting.file: setting.value for setting in settings if setting.controller == "cpuset"}
-                v1.fill_cpuset(path, directory.mount, values)
+                own = {setting.file: setting for setting in settings if setting.controller == "cpuset"}
+                v1.fill_cpuset(path, directory.mount, own)
             return
         if self.directories[0] is directory:
             v2.enable(path, directory.mount, directory.controllers)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import time
 
 from ocirt.cgroup.directory import read, write
+from ocirt.errors import StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ocirt.cgroup.resources import Setting
 
 CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
 # Now and then the kernel cannot freeze a cgroup in which tasks keep appearing; letting go for a moment helps.
@@ -19,8 +22,9 @@ _FREEZE_ROUND = 50
 _FREEZE_DELAY_SEC = (0.0, 0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01)
 
 
-def fill_cpuset(path: str, mount: str, values: Mapping[str, str]) -> None:
-    """Give the new cpuset *path* its cpus and mems: those of *values*, else its parent's. OSError.
+def fill_cpuset(path: str, mount: str, settings: Mapping[str, Setting]) -> None:
+    """Give the new cpuset *path* its cpus and mems: those of *settings*, by file, else its parent's. OSError; StepError
+    when the kernel refuses one of *settings*.
 
     A cpuset without either accepts no task (cpuset(7), ENOSPC). One that has values already, because its parent says
     ``cgroup.clone_children`` or somebody was here before, keeps them. Ancestors that are empty are filled first.
@@ -35,7 +39,15 @@ def fill_cpuset(path: str, mount: str, values: Mapping[str, str]) -> None:
             parent = parent.rpartition("/")[0]
         for directory in reversed(empty):
             write(f"{directory}/{file}", inherited)
-        write(f"{path}/{file}", values.get(file, inherited))
+        setting = settings.get(file)
+        if setting is None:
+            write(f"{path}/{file}", inherited)
+            continue
+        try:
+            write(f"{path}/{file}", setting.value)
+        except OSError as error:
+            step = f"write {setting.value!r} to {path}/{file}"
+            raise StepError(step, error.errno or 0, filename=f"{path}/{file}", origin=setting.pointer) from error
 
 
 def freeze(path: str, deadline_sec: float) -> bool:
