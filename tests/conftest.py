@@ -30,6 +30,7 @@ from pathlib import Path
 import pytest
 from host_view import CAPABILITY_NUMBERS, Leftovers, Orphans, cgroup_mounts, enter_own_mount_namespace, under_reaper
 from support import Bundle, Runtime
+from terminal_view import Console
 
 _INIT_SOURCES = Path(__file__).parent / "container_init"
 
@@ -202,3 +203,11 @@ def bundle(make_bundle: Callable[[str], Bundle]) -> Bundle:
     """A bundle whose program is the init of the tests: an ordinary container with its own pid, network, ipc, uts and
     mount namespaces, /proc and /dev."""
     return make_bundle("bundle")
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Console]:
+    """A console socket, and who listens there."""
+    console = Console(tmp_path / "console.sock")
+    yield console
+    console.close()

@@ -405,7 +405,7 @@ class Runtime:
         for fd in self._fds:
             os.close(fd)
         self._fds.clear()
-        assert texts == [], "delete --force has failed"
+        assert texts == [], f"delete --force has failed: {texts}"
 
 
 class Container:

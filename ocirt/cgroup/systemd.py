@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # Its files say more than systemd's properties, or the properties are said less exactly.
 _INEXACT = ("devices", "io", "blkio")
+# Without a quota systemd puts its own period in the place of the one that it is told.
+_CPU_TIME = ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us")
 # The oldest that has what ocirt assumes, see unit_properties.SINCE.
 _OLDEST_VERSION = 244
 
@@ -121,8 +123,6 @@ class Scope(Cgroup):
             *[(name, ("b", True)) for name in accounting],
             ("IOAccounting" if self.directories[0].version == 2 else "BlockIOAccounting", ("b", True)),
             ("DefaultDependencies", ("b", False)),
-            # Also a scope that failed, such as by the OOM killer, goes when it is empty: who would let it go?
-            ("CollectMode", ("s", "inactive-or-failed")),
             *self.untold,
             *self.annotated,
         ]
@@ -142,7 +142,7 @@ class Scope(Cgroup):
             super().apply(settings, then=then)
             return
         untold, self.untold = self.untold, []
-        inexact = [setting for setting in settings if setting.controller in _INEXACT]
+        inexact = [setting for setting in settings if setting.controller in _INEXACT or setting.file in _CPU_TIME]
 
         def tell() -> None:
             with _connect(user=self.user) as systemd:

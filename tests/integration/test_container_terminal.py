@@ -8,7 +8,6 @@ import os
 import pty
 import select
 import signal
-import socket
 import struct
 import termios
 import time
@@ -20,22 +19,9 @@ from typing import Any
 import pytest
 from host_view import PATIENCE, wait_readable
 from support import Bundle, Runtime
+from terminal_view import Console, read_until
 
 pytestmark = pytest.mark.needs_root
-
-
-def read_until(fd: int, end: bytes) -> bytes:
-    """What can be read from a terminal up to and with *end*."""
-    found = b""
-    while end not in found:
-        wait_readable(fd, f"{end!r} behind {found[-500:]!r}")
-        try:
-            chunk = os.read(fd, 65536)
-        except OSError:  # EIO: the last one has closed the other side
-            chunk = b""
-        assert chunk, f"the end, behind {found[-500:]!r}"
-        found += chunk
-    return found
 
 
 def set_size(fd: int, rows: int, columns: int) -> None:
@@ -43,40 +29,6 @@ def set_size(fd: int, rows: int, columns: int) -> None:
 
 
 # -- console socket ----------------------------------------------------------------------------------------------------
-
-
-class Console:
-    """The engine's end of a console socket."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._server = socket.socket(socket.AF_UNIX)
-        self._server.bind(str(path))
-        self._server.listen()
-        self._fds: list[int] = []
-
-    def master(self) -> int:
-        """The terminal that has been sent."""
-        wait_readable(self._server.fileno(), "a connection to the console socket")
-        connection, _ = self._server.accept()
-        with connection:
-            wait_readable(connection.fileno(), "the master of the terminal")
-            data, fds, _, _ = socket.recv_fds(connection, 4096, 1)
-        assert data
-        self._fds += fds
-        return fds[0]
-
-    def close(self) -> None:
-        self._server.close()
-        for fd in self._fds:
-            os.close(fd)
-
-
-@pytest.fixture
-def console(tmp_path: Path) -> Iterator[Console]:
-    console = Console(tmp_path / "console.sock")
-    yield console
-    console.close()
 
 
 def test_create_sends_the_master_and_the_program_has_the_terminal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cgroup_view import cpu_max, directory, memory_limit, pids_limit, version_of
+from cgroup_view import cpu_max, directory, is_frozen, memory_limit, pids_limit, version_of
 from host_view import wait_until
-from support import Bundle, Container, Runtime, open_path
+from support import DEVPTS, Bundle, Container, Runtime, open_path
+from terminal_view import Console, read_until
 
 MIB = 1 << 20
 IS_BOOTED = os.path.isdir("/run/systemd/system")
@@ -168,6 +170,16 @@ def test_an_update_outlives_a_reload_of_systemd(systemd: Runtime, bundle: Bundle
 
 
 @needs_systemd
+@pytest.mark.parametrize("quota", [None, -1])
+def test_a_period_without_a_quota_is_kept(systemd: Runtime, bundle: Bundle, quota: int | None) -> None:
+    if quota is not None:
+        bundle.linux["resources"] = {"cpu": {"quota": 20000, "period": 100000}}
+    container = systemd.start_paused_program(bundle)
+    update(systemd, container, {"cpu": {"period": 50000, **({} if quota is None else {"quota": quota})}}).check()
+    assert cpu_max(container.pid) == ("max", 50000)
+
+
+@needs_systemd
 def test_a_weight_and_an_idle_container_exclude_each_other(systemd: Runtime, bundle: Bundle) -> None:
     if version_of("cpu") != 2:
         pytest.skip("needs cgroup v2 alone")
@@ -273,13 +285,39 @@ def test_a_paused_container_is_deleted(systemd: Runtime, bundle: Bundle) -> None
     assert shown(unit_of(container), "LoadState") == "not-found"
 
 
-@needs_systemd
-def test_a_container_that_the_oom_killer_has_ended_leaves_no_failed_unit(systemd: Runtime, bundle: Bundle) -> None:
-    bundle.linux["resources"] = {"memory": {"limit": 32 * MIB, "swap": 32 * MIB}}
-    container = systemd.start(bundle, "touch-memory", "64")
+def container_of_a_failed_unit(runtime: Runtime, bundle: Bundle, unit: str) -> Container:
+    """It has stopped, since systemd gives it five seconds to live."""
+    bundle.linux["cgroupsPath"] = f"system.slice:{unit.removesuffix('.scope').replace('-', ':', 1)}"
+    bundle.config["annotations"] = {
+        "org.systemd.property.RuntimeMaxSec": "5",
+        "org.systemd.property.TimeoutStopSec": "1",
+    }
+    container = runtime.create(bundle, "pause")
     assert container.wait() == -signal.SIGKILL
-    wait_until(lambda: shown(unit_of(container), "LoadState") == "not-found", "the end of the unit")
+    wait_until(lambda: shown(unit, "ActiveState") == "failed", "the failure of the unit")
+    assert shown(unit, "Result") == "timeout"
+    return container
+
+
+@needs_systemd
+def test_a_unit_that_has_failed_is_shown_until_delete(systemd: Runtime, bundle: Bundle) -> None:
+    unit = f"box-{systemd.token}.scope"
+    container = container_of_a_failed_unit(systemd, bundle, unit)
+    assert container.status == "stopped"
     container.delete()
+    assert shown(unit, "LoadState") == "not-found"
+
+
+@needs_systemd
+def test_the_name_of_a_unit_that_has_failed_can_be_used_again(systemd: Runtime, bundle: Bundle) -> None:
+    unit = f"box-{systemd.token}.scope"
+    container = container_of_a_failed_unit(systemd, bundle, unit)
+    del bundle.config["annotations"]
+    other = systemd.create(bundle, "pause")
+    assert shown(unit, "ActiveState") == "active"
+    other.delete("--force")
+    container.delete()
+    assert shown(unit, "LoadState") == "not-found"
 
 
 @needs_systemd
@@ -306,7 +344,7 @@ def test_processes_that_outlive_the_init_end_with_the_scope(systemd: Runtime, bu
 
 
 @pytest.fixture
-def rootless(systemd: Runtime, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+def rootless(systemd: Runtime, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     """The command as the user, whose processes are not below the user's manager: as after su(1)."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", f"/run/user/{USER}")
     monkeypatch.delenv("DBUS_SESSION_BUS_ADDRESS", raising=False)
@@ -318,7 +356,10 @@ def rootless(systemd: Runtime, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) 
     open_path(systemd.root.parent)
     systemd.user = (USER, USER)
     bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] != "devpts"]
-    return systemd
+    yield systemd
+    systemd.close()
+    left = systemctl("list-units", "--all", "--plain", "--no-legend", f"*{systemd.token}*", user=True)
+    assert left == "", "a unit of the user is left behind"
 
 
 @needs_systemd
@@ -346,6 +387,61 @@ def test_what_a_user_executes_is_in_the_scope(rootless: Runtime, bundle: Bundle)
 
 @needs_systemd
 @needs_user_manager
+def test_a_user_has_a_terminal_in_a_container_and_in_what_is_executed_there(
+    rootless: Runtime, bundle: Bundle, console: Console
+) -> None:
+    bundle.process["terminal"] = True
+    bundle.config["mounts"].append(DEVPTS)
+    console.path.chmod(0o666)
+    flags = ["--console-socket", str(console.path)]
+    container = rootless.create(bundle, "tty", ";", "pause", flags=flags)
+    master = console.master()
+    assert container.status == "created"
+    container.start()
+    assert json.loads(read_until(master, b"ready").splitlines()[0])["0"] == "/dev/pts/0"
+    executed = rootless.popen("exec", "--tty", "--detach", *flags, container.id, "/init", "tty")
+    assert json.loads(read_until(console.master(), b"}\n"))["0"] == "/dev/pts/1"
+    assert executed.wait() == 0
+    container.kill("KILL")
+    assert container.wait() == -signal.SIGKILL
+    container.delete()
+    assert shown(unit_of(container), "LoadState", user=True) == "not-found"
+
+
+@needs_systemd
+@needs_user_manager
+def test_a_user_updates_limits_and_they_outlive_a_reload(rootless: Runtime, bundle: Bundle) -> None:
+    bundle.linux["resources"] = LIMITS
+    container = rootless.start_paused_program(bundle)
+    assert_limits(container, 64 * MIB, "50", "50000")
+    update(rootless, container, {"memory": {"limit": 96 * MIB}, "pids": {"limit": 70}, "cpu": {"quota": 20000}}).check()
+    systemctl("daemon-reload", user=True)
+    assert_limits(container, 96 * MIB, "70", "20000")
+    assert shown(unit_of(container), "TasksMax", user=True) == "70"
+
+
+@needs_systemd
+@needs_user_manager
+def test_limits_of_a_user_stop_what_is_in_the_container(rootless: Runtime, bundle: Bundle) -> None:
+    bundle.linux["resources"] = {"memory": {"limit": 32 * MIB, "swap": 32 * MIB}, "pids": {"limit": 10}}
+    container = rootless.start_paused_program(bundle)
+    assert container.probe("fork-bomb", "100")["errno"] == errno.EAGAIN
+    assert container.exec("/init", "touch-memory", "64").status == 128 + signal.SIGKILL
+    assert container.status == "running"
+
+
+@needs_systemd
+@needs_user_manager
+def test_a_user_pauses_and_resumes_a_container(rootless: Runtime, bundle: Bundle) -> None:
+    container = rootless.start_paused_program(bundle)
+    rootless("pause", container.id).check()
+    assert (container.status, is_frozen(container.pid)) == ("paused", True)
+    rootless("resume", container.id).check()
+    assert (container.status, is_frozen(container.pid)) == ("running", False)
+
+
+@needs_systemd
+@needs_user_manager
 def test_a_limit_for_a_controller_that_the_user_was_not_given_is_named(rootless: Runtime, bundle: Bundle) -> None:
     bundle.linux["resources"] = {"unified": {"misc.max": "res_a 5"}}
     rootless.run(bundle).fails("misc", "cannot be enabled in")
@@ -355,8 +451,11 @@ def test_a_limit_for_a_controller_that_the_user_was_not_given_is_named(rootless:
 @needs_user_manager
 def test_the_log_says_which_controllers_the_user_was_not_given(rootless: Runtime, bundle: Bundle) -> None:
     rootless.global_words = ["--systemd-cgroup", "--debug"]
-    result = rootless.run(bundle, "true")
-    assert re.search(r"without the cgroup controllers .*hugetlb.*: .*user@1000\.service was not given them", result.err)
+    result = rootless.run(bundle, "exit", "0")
+    assert result.status == 0
+    assert re.search(
+        r"without the cgroup controllers .*hugetlb.*: /sys/fs/cgroup/user\.slice.* was not given them", result.err
+    )
 
 
 @needs_systemd
