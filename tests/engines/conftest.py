@@ -84,7 +84,7 @@ class Remains:
                 cgroup.rmdir()
 
     def _left(self) -> set[int]:
-        return self._orphans.living().keys() - self._living.keys()
+        return self._orphans.living().keys() - self._living.keys() - Daemon.running
 
 
 # -- podman and buildah ------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import tarfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from host_view import PATIENCE as PATIENCE_OF_STEPS
 
@@ -100,6 +100,9 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
 class Daemon:
     """An engine's server, in namespaces of its own: its mounts, bridge and packet filter end with it."""
 
+    #: The pids of those that have not been stopped.
+    running: ClassVar[set[int]] = set()
+
     def __init__(self, words: Sequence[str], log_path: Path) -> None:
         self._log_path = log_path
         inside = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", *words]
@@ -107,6 +110,7 @@ class Daemon:
             self._process = subprocess.Popen(
                 ["unshare", "--net", "--mount", *inside], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+        self.running.add(self.pid)
 
     @property
     def pid(self) -> int:
@@ -119,6 +123,7 @@ class Daemon:
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(PATIENCE)
+        self.running.remove(self.pid)
 
 
 def ulimits() -> dict[str, int]:
