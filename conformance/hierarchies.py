@@ -53,7 +53,9 @@ def hierarchies() -> list[Hierarchy]:
     found = []
     with open("/proc/self/cgroup") as file:
         for line in file:
-            _, words, path = line.rstrip("\n").split(":", 2)
+            number, words, path = line.rstrip("\n").split(":", 2)
+            if not words and number != "0":
+                continue  # a v1 hierarchy whose controller has been taken away, and that nobody has mounted any more
             controllers = words.split(",") if words else []
             for type, options_set, mount_root, mount_point in mounted:
                 if mount_root == "/" and (set(controllers) <= options_set if controllers else type == "cgroup2"):
