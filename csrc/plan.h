@@ -47,11 +47,12 @@ enum ocirt_op_code {
 	OCIRT_HOSTNAME,         /* text */
 	OCIRT_DOMAINNAME,       /* text */
 	OCIRT_HOST_PROPAGATION, /* a: MS_* flags for "/" of the new mount namespace */
-	OCIRT_ROOTFS, /* slot: mount tree, or path: host path; path: where it is attached; a: MS_* propagation */
-	OCIRT_MOUNT,  /* path: target, text: filesystem type, data: source and options, a: attributes, c: propagation */
-	OCIRT_BIND,   /* path: target, slot or text: source, a/b: attributes to set and clear, c: propagation */
-	OCIRT_MKDIR,  /* path, mode */
-	OCIRT_DEVICE, /* path, mode: type and permissions, a: dev_t, b: uid, c: gid */
+	OCIRT_ROOTFS,  /* slot: mount tree, or path: host path; path: where it is attached; a: MS_* propagation */
+	OCIRT_MOUNT,   /* path: target, text: filesystem type, data: source and options, a: attributes, c: propagation;
+			 option security.selinux=LABEL: the extended attribute of the root */
+	OCIRT_BIND,    /* path: target, slot or text: source, a/b: attributes to set and clear, c: propagation */
+	OCIRT_MKDIR,   /* path, mode */
+	OCIRT_DEVICE,  /* path, mode: type and permissions, a: dev_t, b: uid, c: gid */
 	OCIRT_SYMLINK, /* path, text: target */
 	OCIRT_CONSOLE, /* slot: socket for the pty master, a: rows << 16 | columns (0: unchanged) */
 	OCIRT_HOOK,    /* path, data: argv then env, a: argc, b: envc, c: timeout in s, slot: stdin, stdout, stderr */
@@ -59,7 +60,7 @@ enum ocirt_op_code {
 	OCIRT_MOUNT_READONLY, /* path: a mount that had to stay writable until now */
 	OCIRT_ROOT_READONLY,
 	OCIRT_READONLY_PATH, /* path */
-	OCIRT_MASK_PATH,     /* path */
+	OCIRT_MASK_PATH,     /* path, text: option of the tmpfs over a directory */
 	OCIRT_PIVOT_ROOT,
 	OCIRT_MOVE_ROOT,        /* MS_MOVE, unmounting the host's, chroot: for a root on a ramfs (--no-pivot) */
 	OCIRT_CHROOT,           /* without a mount namespace */

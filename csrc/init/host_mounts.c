@@ -156,7 +156,7 @@ static int cover(struct init *init, const struct host_mount *mount, int fd)
 
 	if (ret < 0 || strcmp(mount->root, "/") || (strcmp(mount->type, "proc") && strcmp(mount->type, "sysfs")))
 		return ret;
-	return mount_empty_directory(init, fd);
+	return mount_empty_directory(init, "", fd);
 }
 
 static int visit_host_mounts(struct init *init, visit_function *visit)

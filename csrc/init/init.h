@@ -93,7 +93,7 @@ op_function op_host_propagation, op_rootfs, op_root_readonly, op_pivot_root, op_
 	op_root_propagation;
 /* mount.c */
 op_function op_mount, op_bind, op_mount_readonly, op_readonly_path, op_mask_path;
-int mount_empty_directory(struct init *init, int target_fd);
+int mount_empty_directory(struct init *init, const char *option, int target_fd);
 /* host_mounts.c */
 int detach_host_mounts(struct init *init);
 /* copy_up.c */

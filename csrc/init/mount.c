@@ -5,6 +5,8 @@
 #include "init.h"
 
 #define LONG_VALUE 255 /* FSCONFIG_SET_STRING takes no more (fs/fsopen.c) */
+#define ROOT_LABEL "security.selinux="
+#define MAY_HAVE_COMMAS "context=" /* at the end of each option for a label, whose categories have commas */
 
 /* A filesystem says more than an errno; what it says is fetched for the report. */
 static void read_filesystem_log(struct init *init, int fs_fd)
@@ -49,10 +51,23 @@ static int configure_mode(struct init *init, int fs_fd, int target_fd)
 	return configure(init, fs_fd, option);
 }
 
+static int is_root_label(const char *option)
+{
+	return strncmp(option, ROOT_LABEL, sizeof ROOT_LABEL - 1) == 0;
+}
+
+/* For a filesystem that does not know the option context= (mqueue): the label is an attribute of its root. */
+static int label_root(int mount_fd, const char *label)
+{
+	cleanup_close int fd = (int)sys_openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+
+	return fd < 0 ? fd : (int)SYS(__NR_fsetxattr, fd, "security.selinux", label, strlen(label), 0);
+}
+
 static int make_filesystem(struct init *init, const struct ocirt_op *op, int target_fd, int inherit_mode,
 			   int *ret_mount_fd)
 {
-	const char *options = op_data(init, op), *end = options + op->data_size;
+	const char *options = op_data(init, op), *end = options + op->data_size, *label = NULL;
 	cleanup_close int fs_fd = (int)SYS(__NR_fsopen, op_text(init, op), FSOPEN_CLOEXEC);
 	long ret;
 
@@ -67,6 +82,10 @@ static int make_filesystem(struct init *init, const struct ocirt_op *op, int tar
 			return (int)ret;
 	}
 	for (options += strlen(options) + 1; options < end; options += strlen(options) + 1) {
+		if (is_root_label(options)) {
+			label = options + sizeof ROOT_LABEL - 1;
+			continue;
+		}
 		ret = configure(init, fs_fd, options);
 		if (ret < 0)
 			return (int)ret;
@@ -80,7 +99,7 @@ static int make_filesystem(struct init *init, const struct ocirt_op *op, int tar
 	if (ret < 0)
 		return (int)ret;
 	*ret_mount_fd = (int)ret;
-	return 0;
+	return label ? label_root(*ret_mount_fd, label) : 0;
 }
 
 static int has_long_value(const char *options, const char *end)
@@ -110,6 +129,29 @@ static unsigned long to_mount_flags(uint64_t attributes)
 	return flags;
 }
 
+/* Adds an option to those of mount(2), in quotes where its value may have commas (security_sb_eat_lsm_opts). */
+static int append_option(char options[PATH_SIZE], size_t *used, const char *option)
+{
+	const char *equals = strchr(option, '='), *value = equals ? equals + 1 : option + strlen(option);
+	size_t head = (size_t)(value - option), size = strlen(value), suffix = sizeof MAY_HAVE_COMMAS - 1;
+	int quoted = head >= suffix && strncmp(value - suffix, MAY_HAVE_COMMAS, suffix) == 0;
+
+	if (*used + head + size + 4 > PATH_SIZE)
+		return -E2BIG;
+	if (*used)
+		options[(*used)++] = ',';
+	memcpy(options + *used, option, head);
+	*used += head;
+	if (quoted)
+		options[(*used)++] = '"';
+	memcpy(options + *used, value, size);
+	*used += size;
+	if (quoted)
+		options[(*used)++] = '"';
+	options[*used] = '\0';
+	return 0;
+}
+
 /* mount(2) for the options that fsconfig(2) is too narrow for, such as the lower directories of an overlay. The target is still
  * the descriptor: /proc here is the host's. The attributes come with the mount, which cannot be found again without a path. */
 static int mount_with_long_options(struct init *init, const struct ocirt_op *op, int target_fd)
@@ -119,7 +161,8 @@ static int mount_with_long_options(struct init *init, const struct ocirt_op *op,
 	cleanup_close int proc_fd =
 		(int)sys_openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 	char *from = target + 14, *to = target + 14;
-	size_t used = 0, size;
+	size_t used = 0;
+	int ret;
 
 	if (proc_fd < 0)
 		return proc_fd;
@@ -132,16 +175,12 @@ static int mount_with_long_options(struct init *init, const struct ocirt_op *op,
 		from++;
 	while ((*to++ = *from++))
 		;
-	for (; option < end; option += size + 1) {
-		size = strlen(option);
-		if (used + size + 2 > sizeof options)
-			return -E2BIG;
-		if (used)
-			options[used++] = ',';
-		memcpy(options + used, option, size);
-		used += size;
+	options[0] = '\0';
+	for (; option < end; option += strlen(option) + 1) {
+		ret = append_option(options, &used, option);
+		if (ret < 0)
+			return ret;
 	}
-	options[used] = '\0';
 	return (int)sys_mount(source, target, op_text(init, op), to_mount_flags(op->a), options);
 }
 
@@ -347,7 +386,7 @@ static int mask_file(struct init *init, int target_fd)
 
 /* All directories that are covered share one empty read-only tmpfs: the first is the filesystem, the others are clones of its
  * mount. */
-int mount_empty_directory(struct init *init, int target_fd)
+int mount_empty_directory(struct init *init, const char *option, int target_fd)
 {
 	cleanup_close int fs_fd = -1, tree_fd = -1;
 	int ret;
@@ -360,6 +399,8 @@ int mount_empty_directory(struct init *init, int target_fd)
 	if (fs_fd < 0)
 		return fs_fd;
 	ret = configure(init, fs_fd, "nr_inodes=2");
+	if (ret == 0 && *option)
+		ret = configure(init, fs_fd, option);
 	if (ret < 0)
 		return ret;
 	ret = (int)SYS(__NR_fsconfig, fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
@@ -386,5 +427,6 @@ int op_mask_path(struct init *init, const struct ocirt_op *op)
 	ret = (int)sys_fstat(target_fd, &st);
 	if (ret < 0)
 		return ret;
-	return S_ISDIR_(st.st_mode) ? mount_empty_directory(init, target_fd) : mask_file(init, target_fd);
+	return S_ISDIR_(st.st_mode) ? mount_empty_directory(init, op_text(init, op), target_fd)
+				    : mask_file(init, target_fd);
 }

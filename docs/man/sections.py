@@ -57,6 +57,9 @@ mode 0600.
 run.oci.keep_original_groups: unless "0", processes keep the supplementary groups of the caller instead of getting those
 of process.user.
 
+run.oci.mount_context_type: the option of mount(8) that linux.mountLabel becomes: context, defcontext, fscontext or
+rootcontext
+
 run.oci.pidfd_receiver: a socket that gets a pidfd of the container's process from create and run
 
 run.oci.seccomp_bpf_data: the instructions of a filter, as seccomp(2) takes them, in base64. It takes the place of

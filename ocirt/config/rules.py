@@ -66,6 +66,7 @@ from ocirt.config.rules_process import (
 )
 from ocirt.config.words import (
     CAPABILITIES,
+    CONTEXT_TYPES,
     HOOK_KINDS,
     PATH_ANNOTATIONS,
     PATH_BYTES,
@@ -247,6 +248,13 @@ def annotated_paths_are_given(config: dict[str, Any]) -> Violations:
                 yield f"/annotations/{name}", f"wanted a path, found {shown(path)}"
 
 
+def mount_context_type_is_known(config: dict[str, Any]) -> Violations:
+    name = "run.oci.mount_context_type"
+    word = (config.get("annotations") or {}).get(name, "context")
+    if word not in CONTEXT_TYPES:
+        yield f"/annotations/{name}", f"wanted one of {', '.join(CONTEXT_TYPES)}, found {shown(word)}"
+
+
 def paths_are_short_enough(config: dict[str, Any]) -> Violations:
     linux = config.get("linux", {})
     groups: list[tuple[str, Any]] = [
@@ -324,6 +332,7 @@ CONFIG_RULES: tuple[Rule, ...] = (
     (hook_environment_has_names, "with the same semantics as IEEE Std 1003.1-2008's `environ`."),
     (annotation_keys_are_given, "Keys MUST NOT be an empty string."),
     (annotated_paths_are_given, VALID_VALUES),
+    (mount_context_type_is_known, VALID_VALUES),
     (paths_are_short_enough, VALID_VALUES),
     (
         namespaces_are_unique,

@@ -78,12 +78,15 @@ HOOK_KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", 
 PATH_ANNOTATIONS = ("run.oci.hooks.stderr", "run.oci.hooks.stdout", "run.oci.pidfd_receiver")
 #: crun's as well: instructions that take the place of ``linux.seccomp``.
 FILTER_ANNOTATION = "run.oci.seccomp_bpf_data"
+#: What run.oci.mount_context_type may be: options of mount(8).
+CONTEXT_TYPES = ("context", "defcontext", "fscontext", "rootcontext")
 #: The annotations that change how a container is made; one that ends in a dot is a prefix.
 ANNOTATIONS = (
     "org.systemd.property.",
     *PATH_ANNOTATIONS,
     FILTER_ANNOTATION,
     "run.oci.keep_original_groups",
+    "run.oci.mount_context_type",
     "run.oci.seccomp_fail_unknown_syscall",
 )
 

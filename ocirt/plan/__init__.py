@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["CREATE", "CREATE_WITHOUT_PROCESS", "EXEC", "Compilation", "Host", "Op", "Plan", "Source", "compile_plan"]
 
 CREATE: tuple[Topic, ...] = (
-    process.unsupported,
     # In the runtime's namespaces, with the runtime's privileges.
     cgroups.create_early,
     process.oom_score_adj,
@@ -88,7 +87,6 @@ CREATE_WITHOUT_PROCESS: tuple[Topic, ...] = tuple(
     for topic in CREATE[: CREATE.index(process.wait_start) + 1]
     if topic
     not in (
-        process.unsupported,
         process.oom_score_adj,
         process.raise_rlimits,
         process.make_cwd,
@@ -98,7 +96,6 @@ CREATE_WITHOUT_PROCESS: tuple[Topic, ...] = tuple(
 )
 
 EXEC: tuple[Topic, ...] = (
-    process.unsupported,
     process.oom_score_adj,
     process.raise_rlimits,
     process.initial_affinity,

@@ -7,6 +7,7 @@ read-only (CVE-2023-25809).
 
 from __future__ import annotations
 
+from ocirt.plan import labels
 from ocirt.plan.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY
 from ocirt.plan.mount_options import pack_propagation
 from ocirt.plan.op import Op, strings
@@ -32,7 +33,7 @@ def ops(c: Compilation, destination: str, options: Options, pointer: str) -> lis
             pointer,
             path=destination,
             text="tmpfs",
-            data=strings("tmpfs", "mode=755"),
+            data=strings("tmpfs", "mode=755", *labels.context(c)),
             a=(attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) & ~MOUNT_ATTR_RDONLY,
             c=pack_propagation(options.propagation),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ocirt.errors import ConfigError
-from ocirt.plan import cgroup_mounts
+from ocirt.plan import cgroup_mounts, labels
 from ocirt.plan.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
 from ocirt.plan.id_mapping import id_map
 from ocirt.plan.mount_options import Options, pack_propagation
@@ -143,7 +143,9 @@ def _filesystem(c: Compilation, mount: Any, kind: str, destination: str, options
     flags: tuple[str, ...] = ()
     attributes = options.set | options.tree_set
     # A flag that mount(2) takes for every filesystem is an option that only some of those with a device know.
-    data = [word for word in options.superblock if word != "iversion" or kind not in _VIRTUAL] + options.data
+    data = [word for word in options.superblock if word != "iversion" or kind not in _VIRTUAL]
+    data += map(labels.unquoted, options.data)
+    data += labels.options(c, kind, data)
     if attributes & MOUNT_ATTR_RDONLY:
         if _is_late(kind, destination, options):
             attributes &= ~MOUNT_ATTR_RDONLY

@@ -6,6 +6,7 @@ reach.
 
 from __future__ import annotations
 
+from ocirt.plan import labels
 from ocirt.plan.op import Op
 
 TYPE_CHECKING = False
@@ -22,8 +23,9 @@ def readonly(c: Compilation) -> list[Op]:
 
 def masked(c: Compilation) -> list[Op]:
     paths = c.linux.get("maskedPaths") or []
+    option = "".join(labels.context(c))
     return [
-        Op("MASK_PATH", f"mask {path}", f"/linux/maskedPaths/{index}", path=path)
+        Op("MASK_PATH", f"mask {path}", f"/linux/maskedPaths/{index}", path=path, text=option)
         for index, path in enumerate(paths)
         if path not in paths[:index]
     ]

@@ -157,14 +157,6 @@ def wait_start(c: Compilation) -> list[Op]:
     return [Op("WAIT_START", "wait for start", sources=sources)]
 
 
-def unsupported(c: Compilation) -> list[Op]:
-    """What this version does not do is refused, never ignored."""
-    later = "a later version of ocirt"
-    if c.linux.get("mountLabel") and c.host.selinux:
-        raise UnsupportedError("mountLabel", later, pointer="/linux/mountLabel")
-    return []
-
-
 def reset_affinity(c: Compilation) -> list[Op]:
     """No process inherits the CPUs of the runtime's caller: it may use those of its cgroup, now and after an update."""
     return [Op("CPU_AFFINITY", "allow all CPUs of the cgroup", data=_ALL_CPUS, flags=("OPTIONAL",))]

@@ -169,6 +169,23 @@ def every_filesystem(config: Any) -> None:
     add_mount(config, "/proc/meminfo", "tmpfs", "tmpfs", "shared")
 
 
+def labelled_mounts(config: Any) -> None:
+    every_filesystem(config)
+    config["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0:c1,c2"
+    config["linux"]["maskedPaths"] = ["/proc/acpi"]
+    add_mount(config, "/sys/fs/cgroup", "cgroup", "cgroup")
+    add_mount(config, "/own", "tmpfs", "tmpfs", 'context="system_u:object_r:tmp_t:s0:c3,c4"')
+    add_mount(config, "/volume", "bind", "/srv/volume", "rbind")
+
+
+def labelled_mount_roots(config: Any) -> None:
+    bare(config)
+    config["annotations"] = {"run.oci.mount_context_type": "rootcontext"}
+    config["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0:c1,c2"
+    config["mounts"] = []
+    add_mount(config, "/tmp", "tmpfs", "tmpfs")
+
+
 def copied_tmpfs(config: Any) -> None:
     bare(config)
     config["mounts"] = []
@@ -329,6 +346,9 @@ CASES = (
     Case("mounts-bind", every_bind),
     Case("mounts-bind-unprivileged", every_bind, facts=_ROOTLESS),
     Case("mounts-filesystem", every_filesystem),
+    Case("mounts-labelled", labelled_mounts, facts={"selinux": True}, mode="v1"),
+    Case("mounts-labelled-without-selinux", labelled_mounts),
+    Case("mount-roots-labelled", labelled_mount_roots, facts={"selinux": True}),
     Case("mounts-copied-tmpfs", copied_tmpfs),
     Case("mounts-mapped", mapped_mounts),
     Case("shared-root", shared_root),

@@ -147,6 +147,12 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "/annotations/run.oci.pidfd_receiver",
         "wanted a path, found",
     ),
+    (
+        "mount_context_type_is_known",
+        changed(annotations={"run.oci.mount_context_type": "label"}),
+        "/annotations/run.oci.mount_context_type",
+        'wanted one of context, defcontext, fscontext, rootcontext, found "label"',
+    ),
     ("annotation_keys_are_given", changed(annotations={"": "x"}), "/annotations/", "wanted a key"),
     (
         "paths_are_short_enough",
