@@ -21,11 +21,11 @@ static int split(const char *strings, const char *end, uint64_t count, const cha
 }
 
 /* What a hook may see: stdio and nothing else. Returns only on failure, by writing errno into error_fd. */
-__attribute__((noreturn)) static void execute(const char *path, const char **argv, const char **envp, const int *stdio,
-					      int error_fd)
+__attribute__((noreturn)) static void execute(int directory_fd, const char *path, const char **argv, const char **envp,
+					      const int *stdio, int error_fd)
 {
 	uint64_t no_signals = 0;
-	int ret = 0;
+	int ret = directory_fd < 0 ? 0 : (int)SYS(__NR_fchdir, directory_fd);
 
 	for (int fd = 0; fd < 3 && ret >= 0; fd++)
 		ret = (int)sys_dup3(stdio[fd], fd, 0);
@@ -113,8 +113,10 @@ int op_hook(struct init *init, const struct ocirt_op *op)
 	pid = SYS(__NR_clone, CLONE_PIDFD | SIGCHLD, NULL, &pid_fd, NULL, NULL);
 	if (pid < 0)
 		return (int)pid;
+	/* createContainer hooks begin in the container's root, as with runc; those of start where the program will. */
 	if (pid == 0)
-		execute(op_path(init, op), arguments, envp, (int[]){ stdin_fd, stdout_fd, stderr_fd }, write_fd);
+		execute(init->root_fd, op_path(init, op), arguments, envp, (int[]){ stdin_fd, stdout_fd, stderr_fd },
+			write_fd);
 	(void)sys_close(take_fd(&write_fd));
 	/* End of file on the close-on-exec pipe: the hook runs. */
 	ret = (int)sys_read(read_fd, &error, sizeof error);

@@ -52,12 +52,44 @@ static void drop_handles(struct init *init)
 	drop(&init->root_fd);
 }
 
+__attribute__((noreturn)) static void end_by_signal(int number)
+{
+	sys_exit(128 + number);
+}
+
+/* The first process of a PID namespace is spared by every signal that it does not handle (pid_namespaces(7)); while it is not
+ * the program's yet, those that end a program shall end it. execve(2) takes the handlers away. */
+static int handle_signals(void)
+{
+	const uint64_t others = 1UL << (SIGILL - 1) | 1UL << (SIGTRAP - 1) | 1UL << (SIGBUS - 1) | 1UL << (SIGFPE - 1) |
+				1UL << (SIGKILL - 1) | 1UL << (SIGSEGV - 1) | 1UL << (SIGCHLD - 1) |
+				1UL << (SIGCONT - 1) | 1UL << (SIGSTOP - 1) | 1UL << (SIGTSTP - 1) |
+				1UL << (SIGTTIN - 1) | 1UL << (SIGTTOU - 1) | 1UL << (SIGURG - 1) |
+				1UL << (SIGWINCH - 1) | 1UL << (SIGSYS - 1);
+
+	if (SYS(__NR_getpid) != 1)
+		return 0;
+	for (int number = 1; number <= 64; number++) {
+		struct sigaction action = { .sa_handler = end_by_signal, .sa_flags = SA_RESTORER };
+		int ret;
+		if (others >> (number - 1) & 1)
+			continue;
+		ret = (int)SYS(__NR_rt_sigaction, number, &action, NULL, sizeof action.sa_mask);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
 int op_wait_start(struct init *init, const struct ocirt_op *op)
 {
 	cleanup_close int listener_fd = -1;
 	int ret;
 
 	drop_handles(init);
+	ret = handle_signals();
+	if (ret < 0)
+		return ret;
 	if (op->slot != OCIRT_NO_SLOT) {
 		ret = channel_slot(init, op->slot, &listener_fd);
 		if (ret < 0)

@@ -128,6 +128,14 @@ def test_a_create_container_hook_can_mount_into_the_root_filesystem(
     assert list(target.iterdir()) == []
 
 
+def test_create_container_hooks_start_in_the_root_filesystem(runtime: Runtime, bundle: Bundle, hooks: Hooks) -> None:
+    """As with runc, whose hooks reach the container's files by `./`: the root is attached there already."""
+    hooks.record("createContainer", "first", ";", "mkdir", "./from-hook")
+    bundle.process["cwd"] = "/dev"
+    assert "from-hook" in runtime.probe(bundle, "ls", "/")
+    assert hooks.lines[0]["cwd"] == str(bundle.rootfs)
+
+
 # -- namespaces and credentials ----------------------------------------------------------------------------------------
 
 
