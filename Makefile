@@ -62,6 +62,10 @@ bench: packages-busybox $(STAMPS)/ocirt ## measure ocirt beside the runc and cru
 man: $(STAMPS)/ocirt ## write docs/man again from the tables behind --help
 	@$(BIN)/python docs/man/generate.py
 
+.PHONY: completions
+completions: $(STAMPS)/ocirt ## write completions/share again from the same tables
+	@$(BIN)/python completions/generate_completions.py
+
 .PHONY: install
 install: $(STAMPS)/ocirt ## install ocirt into the environment, from this tree
 

@@ -6,6 +6,7 @@
     ocirt/schemas/*.json          for error reports
     ocirt/modules.archive         the package's bytecode in one file (csrc/build_archive.py)
     bin/ocirt                     the command (csrc/launcher.c)
+    share/                        completions and manual pages
 
 ``CC``, ``CFLAGS`` and ``LDFLAGS`` are honoured (for ocirt-init, which has no libc, only ``CC``).
 """
@@ -21,6 +22,7 @@ import site
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -188,11 +190,23 @@ class BuildCommand(build_scripts):
         return next((path for path in paths if os.path.exists(path)), "")
 
 
+def shared_files() -> list[tuple[str, Sequence[str]]]:
+    """What shells and man(1) look for: folder below the prefix -> files."""
+    files = [(path.parent.relative_to("completions"), path) for path in Path("completions/share").rglob("*")]
+    files += [(Path("share/man/man8"), path) for path in Path("docs/man").glob("*.8")]
+    folders: dict[str, list[str]] = {}
+    for folder, path in sorted(files):
+        if path.is_file():
+            folders.setdefault(str(folder), []).append(str(path))
+    return list(folders.items())
+
+
 setup(
     version=version(),
     packages=find_packages(include=["ocirt", "ocirt.*"]),
     package_data={"ocirt": ["py.typed"]},
     scripts=["csrc/launcher.c"],
+    data_files=shared_files(),
     cffi_modules=["csrc/shim/build_shim.py:ffibuilder", "csrc/shim/build_seccomp.py:ffibuilder"],
     cmdclass={"build_py": BuildPackage, "build_ext": BuildExtensions, "build_scripts": BuildCommand},
     zip_safe=False,
