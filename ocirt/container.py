@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ocirt.launch.walk import Walk
     from ocirt.options import Options
     from ocirt.plan import Plan
+    from ocirt.timeline import Timeline
 
 __all__ = ["Container", "Process"]
 
@@ -54,11 +55,12 @@ class Process:
 class Container(Record):
     """A container, as far as this host knows it. Made by `create` or `load`, never directly."""
 
-    __slots__ = ("_options", "_walk", "warn")
+    __slots__ = ("_options", "_walk", "timeline", "warn")
 
     def __init__(self, id: str, root: str, document: dict[str, Any]) -> None:
         super().__init__(id, root, document)
         self.warn: Callable[[str], None] = lambda text: None
+        self.timeline: Timeline | None = None
         self._options: Options | None = None
         self._walk: Walk | None = None
 
@@ -162,12 +164,12 @@ class Container(Record):
         try:
             walk.commit(and_start=True)
             walk.run()
-            assert self._options is not None
-            self._options.trace_walk(walk)
         except BaseException:
             walk.abort()
             raise
         finally:
+            assert self._options is not None
+            self._options.trace_walk(walk)
             walk.close()
 
     def _start_created(self) -> None:
@@ -184,7 +186,7 @@ class Container(Record):
                     else "cannot start an already running container"
                 )
                 raise WrongStatus(text, status=status, operation="start", allowed=("created",))
-            begin(entry, self, self._begin_state_text)
+            begin(entry, self, self._begin_state_text, self.timeline)
         finally:
             entry.close()
 

@@ -151,6 +151,12 @@ class Bundle:
     def remove_namespace(self, *kinds: str) -> None:
         self.linux["namespaces"] = [each for each in self.linux["namespaces"] if each["type"] not in kinds]
 
+    def notify(self, path: Path, *names: str, **more: Any) -> None:
+        """A seccomp profile that sends system calls, mkdir unless they are named, to the agent at *path*."""
+        rules = [{"names": list(names) or ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]
+        profile = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": str(path), "syscalls": rules}
+        self.linux["seccomp"] = {**profile, **more}
+
     def map_ids(self, *lines: tuple[int, int, int]) -> None:
         """A user namespace with these lines of (container id, host id, size), for users and for groups; the root
         filesystem is given to the user that is root inside."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def run(call: Call) -> int:
     container = Container.load(call.words.arguments[0], root=call.root)
     container.warn = call.log.warning
+    container.timeline = call.timeline
     container.start()
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import monotonic_ns
 
 from ocirt._shim import lib
 from ocirt.errors import InternalError
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from ocirt.plan.op import Op
     from ocirt.record import Record
     from ocirt.state import Entry
+    from ocirt.timeline import Timeline
 
 
-def begin(entry: Entry, record: Record, state_text: Callable[[bool], str]) -> None:
+def begin(entry: Entry, record: Record, state_text: Callable[[bool], str], timeline: Timeline | None) -> None:
     """Returns when the program runs. Raises StepError, HookError or ProgramError as the init reports it; the init is
     dead then."""
     document = entry.read_document("start.json")
@@ -29,6 +31,7 @@ def begin(entry: Entry, record: Record, state_text: Callable[[bool], str]) -> No
         raise InternalError(f"{entry.path}/start.json is missing")
     channel = Channel(entry.connect())
     output = None
+    began = monotonic_ns()
     try:
         alive = channel.send(lib.OCIRT_COMMAND_CONTINUE)
         for words in document["ops"]:
@@ -47,6 +50,8 @@ def begin(entry: Entry, record: Record, state_text: Callable[[bool], str]) -> No
                 alive = channel.flush()
         _wait(channel, document, output)
     finally:
+        if timeline is not None:
+            timeline.command("wait for ocirt-init", began)
         channel.close()
         if output is not None:
             output.close()

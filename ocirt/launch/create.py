@@ -105,6 +105,7 @@ class Creation:
         "doer",
         "entry",
         "id",
+        "joined_mounts_fd",
         "net_devices",
         "options",
         "root",
@@ -119,6 +120,7 @@ class Creation:
         self.config: Any = bundle.config
         self.walk: Walk | None = None
         self.net_devices: NetDevices | None = None
+        self.joined_mounts_fd = -1
         self.entry: Entry
         self.document: dict[str, Any] = {}
 
@@ -140,6 +142,9 @@ class Creation:
             if isinstance(error, HookError):
                 self._run_poststop()
             raise
+        finally:
+            if self.joined_mounts_fd >= 0:
+                os.close(self.joined_mounts_fd)
 
     def _run_poststop(self) -> None:
         """A failing hook stops the container, and the lifecycle goes on where it is destroyed and the poststop hooks
@@ -173,6 +178,7 @@ class Creation:
         doer.annotations = self.config.get("annotations") or {}
         doer.bundle = self.bundle.path
         doer.listener = self._listen
+        doer.mounts_joined = self._mounts_joined
         doer.privileged = compilation.host.privileged
         doer.settings = compilation.settings
         doer.cgroup_made = self._cgroup_made
@@ -183,9 +189,14 @@ class Creation:
             self.walk = Walk(plan, doer, self.options.timeline)
             self.walk.run()
         finally:
+            if self.walk is not None:
+                self.options.trace_walk(self.walk)
             os.close(bundle_fd)
             doer.close()
-        self.options.trace_walk(self.walk)
+
+    def _mounts_joined(self, namespace_fd: int) -> None:
+        # Kept for the undoing: later on the path may lead elsewhere, as when a pid is another process's.
+        self.joined_mounts_fd = os.dup(namespace_fd)
 
     def _cgroup_made(self) -> None:
         self._write_state(0, "creating")
@@ -297,33 +308,17 @@ class Creation:
             steps += [lambda: self.cgroup.kill(9), self.cgroup.delete]
         if "resctrl" in self.document:
             steps.append(lambda: remove_resctrl(self.document))
-        # Before that, what is mounted there is somebody else's.
-        if self.walk is not None and self.walk.is_beyond("ROOTFS"):
-            owned = self.document.get("ownMountNamespace")
-            steps.append(self._unmount_in_joined_namespace if owned else self._unmount_rootfs)
+        # Before that, what is mounted there is somebody else's. A mount namespace that was made for the container goes
+        # with its init; one that was joined stays, and what had been mounted there before the root was changed.
+        own = self.document.get("ownMountNamespace") and self.joined_mounts_fd < 0
+        if self.walk is not None and self.walk.is_beyond("ROOTFS") and not own:
+            steps.append(lambda: unmount_rootfs(self.document["rootfs"], self.joined_mounts_fd))
         steps += [self.entry.remove, self.entry.close]
         for step in steps:
             try:
                 step()
             except Exception as failure:
                 error.add_note(f"while undoing: {failure}")
-
-    def _unmount_rootfs(self) -> None:
-        unmount_rootfs(self.document["rootfs"])
-
-    def _unmount_in_joined_namespace(self) -> None:
-        """A mount namespace that was made for the container goes with its init; one that was joined stays, and what had
-        been mounted there before the root was changed."""
-        for namespace in (self.config.get("linux") or {}).get("namespaces") or ():
-            if namespace["type"] == "mount" and namespace.get("path"):
-                try:
-                    namespace_fd = os.open(namespace["path"], os.O_RDONLY | os.O_CLOEXEC)
-                except FileNotFoundError:
-                    return
-                try:
-                    unmount_rootfs(self.document["rootfs"], namespace_fd)
-                finally:
-                    os.close(namespace_fd)
 
 
 def remove_resctrl(document: dict[str, Any]) -> None:

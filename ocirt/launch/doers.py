@@ -8,6 +8,7 @@ from ocirt._shim import ffi, lib
 from ocirt.errors import InternalError, StepError
 from ocirt.launch.channel import check
 from ocirt.launch.sources import HOST_KINDS, IdMapper, open_source
+from ocirt.plan.constants import CLONE_NEWNS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,19 +119,31 @@ class Creator(Doer):
     """For create: the cgroup, the id maps, the network devices, the hooks of the runtime, the socket where the
     init waits for start."""
 
-    __slots__ = ("cgroup_made", "listener", "make_resctrl", "move_net_devices", "privileged", "settings")
+    __slots__ = (
+        "cgroup_made",
+        "listener",
+        "make_resctrl",
+        "mounts_joined",
+        "move_net_devices",
+        "privileged",
+        "settings",
+    )
 
     listener: Callable[[], int]
     privileged: bool
     settings: list[Any]
     cgroup_made: Callable[[], None]
     make_resctrl: Callable[[Any, int], None]
+    mounts_joined: Callable[[int], None]
     move_net_devices: Callable[[Any, int], None]
 
     def open(self, source: Source, op: Op, pid: int) -> int:
         if source.kind == "listener":
             return self.listener()
-        return Doer.open(self, source, op, pid)
+        fd = Doer.open(self, source, op, pid)
+        if op.kind == "JOIN_NAMESPACE" and op.a == CLONE_NEWNS:
+            self.mounts_joined(fd)
+        return fd
 
     def do(self, op: Op, pid: int) -> None:
         value: Any = op.value

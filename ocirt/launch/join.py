@@ -83,6 +83,7 @@ def _walk(
         options.write_pid_file(walk.pid)
     except BaseException:
         if walk is not None:
+            options.trace_walk(walk)
             walk.abort()
             walk.close()
         raise

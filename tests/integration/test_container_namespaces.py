@@ -230,6 +230,22 @@ def test_a_failure_leaves_no_mount_in_a_joined_namespace(
     assert [Mount(line).point for line in mountinfo.read_text().splitlines()] == before
 
 
+def test_a_failure_is_undone_in_the_namespace_that_was_joined_wherever_its_path_leads_later(
+    runtime: Runtime, bundle: Bundle
+) -> None:
+    """As when a process has ended and its pid is another's."""
+    runner = runtime.popen_in_mount_namespace()
+    mountinfo = Path(f"/proc/{runner.pid}/mountinfo")
+    before = [Mount(line).point for line in mountinfo.read_text().splitlines()]
+    path = bundle.path / "namespace"
+    path.symlink_to(f"/proc/{runner.pid}/ns/mnt")
+    bundle.add_namespace("mount", str(path))
+    mislead = f"ln -sfn /proc/self/ns/mnt {path}; exit 1"
+    bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", mislead]}]}
+    runtime.run(bundle).fails("createRuntime hook")
+    assert [Mount(line).point for line in mountinfo.read_text().splitlines()] == before
+
+
 @pytest.mark.parametrize("kind", ["the runtime's", "a joined"])
 def test_an_early_failure_leaves_what_others_have_mounted_at_the_root_filesystem(
     runtime: Runtime, bundle: Bundle, kind: str

@@ -61,16 +61,6 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     agent.server.close()
 
 
-def notify(bundle: Bundle, path: Path, *names: str, **more: Any) -> None:
-    rules = [{"names": names or ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]
-    bundle.linux["seccomp"] = {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "listenerPath": str(path),
-        "syscalls": rules,
-        **more,
-    }
-
-
 def spec_state(container: Container, status: str) -> dict[str, Any]:
     """The state of a container, without what `ocirt state` adds to it."""
     found = container.state()
@@ -84,7 +74,7 @@ def test_the_agent_hears_of_a_container_when_it_starts(
 ) -> None:
     bundle.process["noNewPrivileges"] = no_new_privileges
     bundle.config["annotations"] = {"a": "b"}
-    notify(bundle, agent.path, listenerMetadata='"opaque" ü')
+    bundle.notify(agent.path, listenerMetadata='"opaque" ü')
     container = runtime.create(bundle, "pause")
     assert not agent.has_caller()
     container.start()
@@ -98,13 +88,13 @@ def test_the_agent_hears_of_a_container_when_it_starts(
 
 
 def test_without_metadata_the_agent_gets_none(runtime: Runtime, bundle: Bundle, agent: Agent) -> None:
-    notify(bundle, agent.path)
+    bundle.notify(agent.path)
     runtime.start_paused_program(bundle)
     assert "metadata" not in agent.take()
 
 
 def test_a_further_process_has_a_listener_of_its_own(runtime: Runtime, bundle: Bundle, agent: Agent) -> None:
-    notify(bundle, agent.path)
+    bundle.notify(agent.path)
     container = runtime.start_paused_program(bundle)
     agent.take()
     assert container.exec("/init", "print", "ran").check().out == "ran\n"
@@ -117,13 +107,13 @@ def test_the_system_calls_of_the_hand_over_can_be_denied_or_notified(
     runtime: Runtime, bundle: Bundle, agent: Agent
 ) -> None:
     # Nobody answers: what is notified in the hand-over itself would hang.
-    notify(bundle, agent.path, "sendmsg", "recvmsg", "sendto", "recvfrom", "connect", "fcntl")
+    bundle.notify(agent.path, "sendmsg", "recvmsg", "sendto", "recvfrom", "connect", "fcntl")
     assert runtime.run(bundle, "print", "ran").check().out == "ran\n"
     agent.take()
 
 
 def test_the_program_has_no_descriptor_of_the_listener(runtime: Runtime, bundle: Bundle, agent: Agent) -> None:
-    notify(bundle, agent.path)
+    bundle.notify(agent.path)
     container = runtime.start_paused_program(bundle)
     agent.take()
     links = [os.readlink(each) for each in Path(f"/proc/{container.pid}/fd").iterdir()]
@@ -131,7 +121,7 @@ def test_the_program_has_no_descriptor_of_the_listener(runtime: Runtime, bundle:
 
 
 def test_a_notified_call_without_an_agent_is_not_implemented(runtime: Runtime, bundle: Bundle, agent: Agent) -> None:
-    notify(bundle, agent.path)
+    bundle.notify(agent.path)
     container = runtime.create(bundle, "mkdir", "/x")
     container.start()
     agent.take()  # and closes it
@@ -141,7 +131,7 @@ def test_a_notified_call_without_an_agent_is_not_implemented(runtime: Runtime, b
 def test_a_start_without_an_agent_fails_and_stops_the_container(
     runtime: Runtime, bundle: Bundle, tmp_path: Path
 ) -> None:
-    notify(bundle, tmp_path / "nobody.sock")
+    bundle.notify(tmp_path / "nobody.sock")
     container = runtime.create(bundle, "print", "ran")
     runtime("start", container.id).fails(
         "failed to connect with seccomp agent", "nobody.sock", "no such file", "#/linux/seccomp/listenerPath"
@@ -152,13 +142,13 @@ def test_a_start_without_an_agent_fails_and_stops_the_container(
 
 
 def test_an_agent_that_is_not_there_leaves_nothing_behind(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
-    notify(bundle, tmp_path / "nobody.sock")
+    bundle.notify(tmp_path / "nobody.sock")
     runtime.run(bundle, "print", "ran").fails("failed to connect with seccomp agent", "nobody.sock")
     assert runtime.ids() == []
 
 
 def test_an_exec_without_an_agent_fails(runtime: Runtime, bundle: Bundle, agent: Agent) -> None:
-    notify(bundle, agent.path)
+    bundle.notify(agent.path)
     container = runtime.start_paused_program(bundle)
     agent.server.close()
     result = container.exec("/init", "print", "ran")
@@ -167,7 +157,7 @@ def test_an_exec_without_an_agent_fails(runtime: Runtime, bundle: Bundle, agent:
 
 
 def test_a_start_container_hook_runs_beside_the_listener(runtime: Runtime, bundle: Bundle, agent: Agent) -> None:
-    notify(bundle, agent.path)
+    bundle.notify(agent.path)
     bundle.config["hooks"] = {"startContainer": [{"path": "/init", "args": ["init", "print", "hook"]}]}
     container = runtime.create(bundle, "print", "ran")
     container.start()

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import Bundle, Runtime
@@ -39,16 +38,6 @@ def serving(agent: SeccompAgent) -> Iterator[None]:
         agent.close()
 
 
-def notify(bundle: Bundle, path: Path, *names: str, **more: Any) -> None:
-    rules = [{"names": list(names) or ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]
-    bundle.linux["seccomp"] = {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "listenerPath": str(path),
-        "syscalls": rules,
-        **more,
-    }
-
-
 def test_the_result_of_a_handler_is_that_of_the_call(runtime: Runtime, bundle: Bundle, path: Path) -> None:
     agent = SeccompAgent(path)
     calls = []
@@ -58,7 +47,7 @@ def test_the_result_of_a_handler_is_that_of_the_call(runtime: Runtime, bundle: B
         calls.append((call.name, call.read_string(call.args[0]), call.args[1], call.process["metadata"]))
         return 0
 
-    notify(bundle, path, listenerMetadata="data")
+    bundle.notify(path, listenerMetadata="data")
     with serving(agent):
         assert runtime.probe(bundle, "mkdir", "/x", "0750") == {"result": 0, "errno": 0}
     assert calls == [("mkdir", b"/x", 0o750, "data")]
@@ -73,7 +62,7 @@ def test_an_os_error_of_a_handler_is_the_errno_of_the_call(runtime: Runtime, bun
     def make(call: Call) -> int:
         raise OSError(errno.ENOMEDIUM, "no medium")
 
-    notify(bundle, path)
+    bundle.notify(path)
     with serving(agent):
         assert runtime.probe(bundle, "mkdir", "/x") == {"result": -1, "errno": errno.ENOMEDIUM}
 
@@ -81,7 +70,7 @@ def test_an_os_error_of_a_handler_is_the_errno_of_the_call(runtime: Runtime, bun
 def test_continue_lets_the_kernel_do_the_call(runtime: Runtime, bundle: Bundle, path: Path) -> None:
     agent = SeccompAgent(path)
     agent.on("mkdir")(lambda call: agent.CONTINUE)
-    notify(bundle, path, flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"])
+    bundle.notify(path, flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"])
     with serving(agent):
         assert runtime.probe(bundle, "mkdir", "/x")["result"] == 0
     assert (bundle.rootfs / "x").is_dir()
@@ -101,7 +90,7 @@ def test_a_descriptor_can_be_the_result(runtime: Runtime, bundle: Bundle, path: 
         finally:
             os.close(fd)
 
-    notify(bundle, path, "openat")
+    bundle.notify(path, "openat")
     bundle.write("/other", "of the image")
     with serving(agent):
         found = runtime.probe(bundle, "cat", "/secret", ";", "cat", "/other")
@@ -109,7 +98,7 @@ def test_a_descriptor_can_be_the_result(runtime: Runtime, bundle: Bundle, path: 
 
 
 def test_a_call_without_a_handler_gets_the_fallback(runtime: Runtime, bundle: Bundle, path: Path) -> None:
-    notify(bundle, path)
+    bundle.notify(path)
     with serving(SeccompAgent(path)):
         assert runtime.probe(bundle, "mkdir", "/x")["errno"] == errno.ENOSYS
     with serving(SeccompAgent(path, fallback=SeccompAgent.CONTINUE)):
@@ -123,7 +112,7 @@ def test_a_handler_that_fails_denies_the_call_and_the_agent_goes_on(
     agent = SeccompAgent(path, on_error=errors.append)
     results = iter([None, 0])
     agent.on("mkdir")(lambda call: next(results))
-    notify(bundle, path)
+    bundle.notify(path)
     with serving(agent):
         first, second = runtime.probe(bundle, "mkdir", "/x", ";", "mkdir", "/x")
     assert (first["errno"], second["errno"]) == (errno.EPERM, 0)
@@ -140,7 +129,7 @@ def test_an_address_that_is_none_is_a_fault(runtime: Runtime, bundle: Bundle, pa
                 call.read_string(address)
         return len(call.read(call.args[0], 2))
 
-    notify(bundle, path)
+    bundle.notify(path)
     with serving(agent):
         assert runtime.probe(bundle, "mkdir", "/x")["result"] == 2
 
@@ -162,7 +151,7 @@ def test_the_memory_of_a_process_that_has_ended_is_not_read(runtime: Runtime, bu
         found.append("no memory")
         return 0
 
-    notify(bundle, path)
+    bundle.notify(path)
     with serving(agent):
         assert runtime.run(bundle, "mkdir", "/x").status == 137
     assert found == [True, False, "no memory"]
@@ -171,7 +160,7 @@ def test_the_memory_of_a_process_that_has_ended_is_not_read(runtime: Runtime, bu
 def test_one_agent_serves_several_processes(runtime: Runtime, bundle: Bundle, path: Path) -> None:
     agent = SeccompAgent(path)
     agent.on("mkdir")(lambda call: call.process["pid"])
-    notify(bundle, path)
+    bundle.notify(path)
     with serving(agent):
         container = runtime.start_paused_program(bundle)
         results = {container.probe("mkdir", "/x")["result"] for _ in range(2)}
@@ -183,7 +172,7 @@ def test_what_is_no_state_is_an_error_and_costs_nobody_else(runtime: Runtime, bu
     errors: list[Exception] = []
     agent = SeccompAgent(path, on_error=errors.append)
     agent.on("mkdir")(lambda call: 7)
-    notify(bundle, path)
+    bundle.notify(path)
     with serving(agent):
         silent = socket.socket(socket.AF_UNIX)
         silent.connect(str(path))

@@ -45,6 +45,31 @@ def test_the_end_of_a_command_that_fails_is_traced_as_well(runtime: Runtime, tmp
     assert [span["name"] for span in spans(file)] == ["start Python (CPU time)", "ocirt state"]
 
 
+def test_the_operations_up_to_one_that_fails_are_traced(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    bundle.add_mount("/data", None, "/nowhere", "bind")
+    bundle.save()
+    file = tmp_path / "trace.json"
+    runtime("--trace", str(file), "create", "-b", str(bundle.path), runtime.new_id()).fails("/nowhere")
+    by_init = [span for span in spans(file) if span["tid"] == tracks(file)["ocirt-init"]]
+    assert by_init[-1]["args"]["origin"] == "/mounts/3"
+
+
+def test_the_operations_of_an_exec_that_fails_are_traced(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    container = runtime.start_paused_program(bundle)
+    file = tmp_path / "trace.json"
+    assert runtime("--trace", str(file), "exec", container.id, "/no-such").status == 255
+    by_init = [span["name"] for span in spans(file) if span["tid"] == tracks(file)["ocirt-init"]]
+    assert by_init[-1] == "look up program /no-such"
+
+
+def test_start_waits_for_the_init(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    container = runtime.create(bundle, "exit", "0")
+    file = tmp_path / "trace.json"
+    runtime("--trace", str(file), "start", container.id).check()
+    names = [span["name"] for span in spans(file)]
+    assert sorted(names) == ["ocirt start", "start Python (CPU time)", "wait for ocirt-init"]
+
+
 def test_the_trace_names_the_trace_that_it_is_a_part_of(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

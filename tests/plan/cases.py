@@ -125,6 +125,11 @@ def joined(config: Any) -> None:
     del config["hostname"]
 
 
+def joined_mount_namespace(config: Any) -> None:
+    bare(config)
+    namespaces(config, mount="/proc/4711/ns/mnt")
+
+
 def without_mount_namespace(config: Any) -> None:
     bare(config)
     namespaces(config, "pid")
@@ -338,6 +343,7 @@ CASES = (
     Case("rootless", rootless=True, facts=_ROOTLESS),
     Case("joined-namespaces", joined),
     Case("joined-namespaces-unprivileged", joined, facts=_ROOTLESS),
+    Case("joined-mount-namespace", joined_mount_namespace),
     Case("without-mount-namespace", without_mount_namespace),
     Case("time-namespace", time_namespace),
     Case("no-pivot", bare, set_up=_set(no_pivot=True)),
