@@ -333,12 +333,14 @@ class Cgroup:
         raise StepError("freeze cgroup " + directory.path, errno.ETIMEDOUT, filename=directory.path)
 
     def thaw(self) -> None:
-        """Let all processes run again; they do at return. StepError, UnsupportedError without a freezer."""
+        """Let all processes run again; at return they do, or have ended. StepError, UnsupportedError as `freeze`."""
         directory = self._need_freezer()
         try:
             if (v1.thaw if directory.version == 1 else v2.thaw)(directory.path):
                 return
         except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENODEV):
+                return
             raise _failed("thaw cgroup " + directory.path, error, directory.path) from error
         raise StepError(
             "thaw cgroup " + directory.path, errno.EBUSY, filename=directory.path, detail="a cgroup above it is frozen"
@@ -440,10 +442,16 @@ class Cgroup:
                 detail = f"container's cgroup is not empty: {count} process(es) found"
                 raise StepError("create cgroup " + path, errno.EBUSY, filename=path, origin=POINTER, detail=detail)
 
-    def _refuse_frozen(self) -> None:
-        """StepError when a process that enters would not run, be it because a cgroup above is frozen."""
+    def _refuse_frozen(self, *, above: bool = False) -> None:
+        """StepError when a process that enters would not run, be it because a cgroup above is frozen. With *above* the
+        cgroup need not be there yet."""
         directory = self._freezer
-        if directory is not None and (v1.is_held if directory.version == 1 else v2.is_held)(directory.path):
+        if directory is None:
+            return
+        path = directory.path
+        while above and path != directory.mount and not os.path.isdir(path):
+            path = path.rpartition("/")[0]
+        if path != directory.mount and (v1.is_held if directory.version == 1 else v2.is_held)(path):
             raise StepError(
                 "create cgroup " + directory.path,
                 errno.EBUSY,

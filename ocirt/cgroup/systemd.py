@@ -19,7 +19,7 @@ from ocirt.cgroup.layout import place
 from ocirt.cgroup.removal import remove
 from ocirt.cgroup.resources import Setting
 from ocirt.cgroup.unit_name import unit_name
-from ocirt.errors import UnsupportedError
+from ocirt.errors import StepError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ class Scope(Cgroup):
         """Start the scope with the process *pid* in it. Else as `Cgroup.create`; in hierarchies that systemd does not
         use there are only the directories, and the process has to enter."""
         self._refuse_occupied()
+        # A frozen process would not even end when systemd stops the scope.
+        self._refuse_frozen(above=True)
         self.made = []
         accounting = ("CPUAccounting", "MemoryAccounting", "TasksAccounting")
         properties: list[Property] = [
@@ -131,8 +133,11 @@ class Scope(Cgroup):
             self.untold = []
             try:
                 self._make_all(settings)
-            except BaseException:
-                systemd.stop(self.unit)
+            except BaseException as error:
+                try:
+                    systemd.stop(self.unit)
+                except StepError as other:
+                    error.add_note(f"while undoing: {other}")
                 raise
         self.created = True
 

@@ -46,8 +46,9 @@ def join(
     compilation.filter = filter
     compilation.exec_join_root = document["noPivot"] or not document["ownMountNamespace"]
     options.pass_environment(compilation)
+    console = _Console(options)
     try:
-        walk = _walk(compilation, document, cgroup, init_pidfd, options, state_text)
+        walk = _walk(compilation, document, cgroup, init_pidfd, options, state_text, console)
     except StepError as error:
         if not error.step.startswith("enter cgroup ") or (options.sub_cgroups and not cgroup.unit):
             raise
@@ -55,7 +56,9 @@ def join(
         if other is None:
             raise
         compilation.host = host.facts(other, unit=other.unit if other is cgroup else "")
-        walk = _walk(compilation, document, other, init_pidfd, options, state_text)
+        walk = _walk(compilation, document, other, init_pidfd, options, state_text, console)
+    finally:
+        console.close()
     for warning in process_warnings(process) + compilation.warnings:
         options.warn(warning)
     options.trace_walk(walk)
@@ -69,9 +72,10 @@ def _walk(
     init_pidfd: int,
     options: Options,
     state_text: Callable[[], str],
+    console: _Console,
 ) -> Walk:
     plan = compile_plan(EXEC, compilation)
-    doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=lambda: _console(options), state_text=lambda _: state_text())
+    doer = Joiner(bundle_fd=-1, cgroup=cgroup, console=console.open, state_text=lambda _: state_text())
     doer.init_pid = document["pid"]
     doer.init_pidfd = init_pidfd
     doer.resctrl = document.get("resctrl")
@@ -100,8 +104,25 @@ def _other_cgroup(cgroup: Cgroup, init_pid: int, error: StepError) -> Cgroup | N
     return cgroup.around(init_pid)
 
 
-def _console(options: Options) -> int:
-    if options.console_socket is not None:
-        return connect_console(options.console_socket)
-    assert options.console_fd is not None
-    return os.dup(options.console_fd)
+class _Console:
+    """Where the terminal is sent. It is connected to once, also when the process is walked in a second time: an engine
+    takes the first connection."""
+
+    __slots__ = ("_fd", "_options")
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._fd = -1
+
+    def open(self) -> int:
+        """A descriptor of it, for the caller to close. StepError."""
+        if self._options.console_socket is None:
+            assert self._options.console_fd is not None
+            return os.dup(self._options.console_fd)
+        if self._fd < 0:
+            self._fd = connect_console(self._options.console_socket)
+        return os.dup(self._fd)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from support import OCIRT, Bundle, Runtime, open_path
+from support import DEVPTS, OCIRT, Bundle, Runtime, open_path
+from terminal_view import Console, read_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_userns]
 
@@ -83,6 +85,19 @@ def test_what_a_user_executes_is_in_the_container(rootless: Runtime, bundle: Bun
         assert namespaces[kind] == os.readlink(f"/proc/{container.pid}/ns/{kind}")
         assert namespaces[kind] != os.readlink(f"/proc/self/ns/{kind}")
     assert container.exec("/init", "exit", "7").status == 7
+
+
+def test_a_user_has_a_terminal_in_a_container_and_in_what_is_executed_there(
+    rootless: Runtime, bundle: Bundle, console: Console
+) -> None:
+    bundle.process["terminal"] = True
+    bundle.config["mounts"].append(DEVPTS)
+    console.path.chmod(0o666)
+    flags = ["--console-socket", str(console.path)]
+    container = rootless.start(bundle, "tty", ";", "pause", flags=flags)
+    assert json.loads(read_until(console.master(), b"ready").splitlines()[0])["0"] == "/dev/pts/0"
+    container.exec("/init", "tty", ";", "pause", flags=["--tty", "--detach", *flags]).check()
+    assert json.loads(read_until(console.master(), b"ready").splitlines()[0])["0"] == "/dev/pts/1"
 
 
 def test_a_users_container_reaches_no_file_of_the_hosts_root(rootless: Runtime, bundle: Bundle) -> None:

@@ -18,7 +18,7 @@ from support import Bundle, Runtime
 
 WORKERS = 8
 #: Fewer where the tests are told to be patient, for there each takes as much longer.
-CONTAINERS = max(WORKERS, int(200 * 20 / PATIENCE))
+CONTAINERS = max(2 * WORKERS, int(200 * 20 / PATIENCE))
 LIMITS = {
     "memory": {"limit": 64 << 20},
     "pids": {"limit": 20},

@@ -120,6 +120,26 @@ def test_a_unit_of_that_name_is_left_alone(systemd: Runtime, bundle: Bundle) -> 
 
 
 @needs_systemd
+@pytest.mark.needs_cgroup2
+@pytest.mark.parametrize("own", [True, False])
+def test_a_cgroup_that_is_frozen_is_refused_before_a_unit_is_started(
+    systemd: Runtime, bundle: Bundle, own: bool
+) -> None:
+    bundle.linux["cgroupsPath"] = f"{systemd.token.replace('-', '_')}.slice:box:{systemd.token}"
+    slice = Path("/sys/fs/cgroup", f"{systemd.token.replace('-', '_')}.slice")
+    frozen = slice / f"box-{systemd.token}.scope" if own else slice
+    frozen.mkdir(parents=True)
+    try:
+        (frozen / "cgroup.freeze").write_text("1")
+        systemd.run(bundle, "true").fails("container's cgroup unexpectedly frozen", "config.json#/linux/cgroupsPath")
+        assert shown(f"box-{systemd.token}.scope", "LoadState") == "not-found"
+    finally:
+        for path in (frozen, slice):
+            if path.exists():
+                path.rmdir()
+
+
+@needs_systemd
 def test_a_unit_without_processes_in_it_is_named(systemd: Runtime, bundle: Bundle) -> None:
     unit = f"box-{systemd.token}.scope"
     slice = f"{systemd.token.replace('-', '_')}.slice"
@@ -399,9 +419,8 @@ def test_a_user_has_a_terminal_in_a_container_and_in_what_is_executed_there(
     assert container.status == "created"
     container.start()
     assert json.loads(read_until(master, b"ready").splitlines()[0])["0"] == "/dev/pts/0"
-    executed = rootless.popen("exec", "--tty", "--detach", *flags, container.id, "/init", "tty")
-    assert json.loads(read_until(console.master(), b"}\n"))["0"] == "/dev/pts/1"
-    assert executed.wait() == 0
+    container.exec("/init", "tty", ";", "pause", flags=["--tty", "--detach", *flags]).check()
+    assert json.loads(read_until(console.master(), b"ready").splitlines()[0])["0"] == "/dev/pts/1"
     container.kill("KILL")
     assert container.wait() == -signal.SIGKILL
     container.delete()
