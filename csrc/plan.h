@@ -86,6 +86,11 @@ enum ocirt_op_code {
 	OCIRT_SECCOMP,      /* a: SECCOMP_FILTER_FLAG_*, data: struct sock_filter[]; NEW_LISTENER: reports LISTENER */
 	OCIRT_CAPABILITIES, /* a: effective, b: permitted, c: inheritable */
 	OCIRT_EXECVE,       /* data: argv then env, a: argc, b: envc */
+	/* Run in the namespaces of a container that runs, by a process that becomes no program. */
+	OCIRT_OPEN_ROOT,   /* what is "/" now is the root that paths are below */
+	OCIRT_UNMOUNT,     /* path */
+	OCIRT_REMOVE_NODE, /* path, mode: type, a: dev_t; of a regular file: only if it is empty */
+	OCIRT_EXIT,
 	OCIRT_OP_END,
 };
 
@@ -93,7 +98,7 @@ enum ocirt_op_flag {
 	OCIRT_RECURSIVE = 1, /* BIND: attributes and tree are recursive; ROOTFS: the tree is */
 	OCIRT_ON_PROCFS = 2, /* MOUNT, BIND: the target may lie on procfs */
 	OCIRT_NO_SYMLINKS =
-		4, /* MOUNT, BIND: no component of the target, DEVICE, SYMLINK: none of its parent's, may be a link */
+		4, /* MOUNT, BIND: no component of the target, DEVICE, SYMLINK, UNMOUNT, REMOVE_NODE: none of its parent's, may be a link */
 	OCIRT_INHERIT_MODE = 8,  /* MOUNT: the new root gets the mode of the directory it covers, where there was one */
 	OCIRT_REPLACE = 16,      /* SYMLINK: what is there goes */
 	OCIRT_BIND_CONSOLE = 32, /* CONSOLE: bind the pty to /dev/console */

@@ -22,7 +22,7 @@ from ocirt.state import CACHE_NAME, Entry, check_id, default_root, ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from ocirt.cgroup import Cgroup
@@ -270,6 +270,35 @@ class Container(Record):
         from ocirt import update
 
         update.update(self, resources)
+
+    def add_mounts(self, mounts: Sequence[Mapping[str, Any]]) -> None:
+        """Mounts *mounts*, objects as those of ``mounts`` in config.json, in the container while it runs.
+
+        All of them are there at return, or none: ConfigError, UnsupportedError, WrongStatus, StepError.
+        """
+        from ocirt import hotplug
+
+        hotplug.add_mounts(self, self._document, mounts)
+
+    def remove_mounts(self, mounts: Sequence[Mapping[str, Any]]) -> None:
+        """Unmounts what is at the destinations of *mounts*, the last first; a path with a symbolic link is refused.
+        Errors as of `add_mounts`."""
+        from ocirt import hotplug
+
+        hotplug.remove_mounts(self, self._document, mounts)
+
+    def add_devices(self, devices: Sequence[Mapping[str, Any]]) -> None:
+        """Makes the nodes of *devices*, objects as those of ``linux.devices``, and allows the container to use them.
+        Errors as of `add_mounts`."""
+        from ocirt import hotplug
+
+        hotplug.add_devices(self, self._document, devices)
+
+    def remove_devices(self, devices: Sequence[Mapping[str, Any]]) -> None:
+        """Forbids the container to use *devices*, and removes their nodes. Errors as of `add_mounts`."""
+        from ocirt import hotplug
+
+        hotplug.remove_devices(self, self._document, devices)
 
     def stats(self) -> dict[str, Any]:
         """What the container uses at this moment, as ``ocirt events --stats`` has it under ``data``; see

@@ -59,6 +59,10 @@ static op_function *const operations[OCIRT_OP_END] = {
 	[OCIRT_AMBIENT] = op_ambient,
 	[OCIRT_CLOSE_FDS] = op_close_fds,
 	[OCIRT_EXECVE] = op_execve,
+	[OCIRT_OPEN_ROOT] = op_open_root,
+	[OCIRT_UNMOUNT] = op_unmount,
+	[OCIRT_REMOVE_NODE] = op_remove_node,
+	[OCIRT_EXIT] = op_exit,
 };
 
 static uint64_t monotonic_ns(void)
@@ -87,7 +91,7 @@ void run_plan(struct init *init, uint32_t first)
 			sys_exit(1);
 		}
 	}
-	/* A plan ends in EXECVE, which does not return when it succeeds. */
+	/* A plan ends in EXECVE or EXIT, which do not return when they succeed. */
 	(void)channel_report(init, OCIRT_REPORT_ERROR, EPROTO, OCIRT_DETAIL_NONE);
 	sys_exit(1);
 }

@@ -27,9 +27,10 @@ struct init {
 
 	/* Opened while the host's files are in reach, and closed before the program runs. */
 	int proc_fd; /* procfs: the host's before CLONE, then that of the container's PID namespace, or -1 until it is needed */
-	int null_fd; /* a mount of the host's /dev/null, checked to be char 1:3 */
-	int mask_fd; /* an empty read-only tmpfs that covers masked directories, or -1 */
-	int root_fd; /* the container's root mount */
+	int null_fd;   /* a mount of the host's /dev/null, checked to be char 1:3 */
+	int mask_fd;   /* an empty read-only tmpfs that covers masked directories, or -1 */
+	int root_fd;   /* the container's root mount */
+	int is_joined; /* it is that of a container that runs: no path of this process is the host's */
 
 	/* Filled by earlier ops for EXECVE. */
 	char program[PATH_SIZE];
@@ -94,6 +95,8 @@ op_function op_host_propagation, op_rootfs, op_root_readonly, op_pivot_root, op_
 /* mount.c */
 op_function op_mount, op_bind, op_mount_readonly, op_readonly_path, op_mask_path;
 int mount_empty_directory(struct init *init, const char *option, int target_fd);
+/* running.c */
+op_function op_open_root, op_unmount, op_remove_node, op_exit;
 /* host_mounts.c */
 int detach_host_mounts(struct init *init);
 /* copy_up.c */

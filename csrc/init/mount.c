@@ -261,7 +261,7 @@ int op_mount(struct init *init, const struct ocirt_op *op)
 	ret = open_target(init, op, 1, &target_fd);
 	if (ret < 0)
 		return ret;
-	if (has_long_value(op_data(init, op), op_data(init, op) + op->data_size))
+	if (has_long_value(op_data(init, op), op_data(init, op) + op->data_size) && !init->is_joined)
 		return mount_with_long_options(init, op, target_fd);
 	ret = make_filesystem(init, op, target_fd, inherit_mode, &mount_fd);
 	if (ret < 0)

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, str] = {
     "create": "create a container",
     "delete": "delete any resources held by the container, often used with a detached container",
+    "devices": "put devices into a running container, or take them out of it",
     "events": "display container events such as OOM notifications, cpu, memory, and IO usage statistics",
     "exec": "execute a new process inside the container",
     "features": "show what this runtime supports, as JSON",
     "kill": "send a signal (default: SIGTERM) to the container's init process",
     "list": "list the containers of the given root",
+    "mounts": "mount something in a running container, or unmount it there",
     "pause": "suspend all processes inside a container",
     "plan": "show the steps that would create the container of a bundle",
     "ps": "display the processes that run inside a container",

@@ -22,6 +22,7 @@ from ocirt.json_parse import parse_json
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from ocirt.config.rules import Finding
     from ocirt.config.types import Config, Process, Resources
@@ -87,14 +88,29 @@ def load_resources(path: str) -> Resources:
 
     *path* is "-" for standard input. Errors as of ``load_bundle``.
     """
-    if path == "-":
-        path = "standard input"
-        text = _content(0, path, pipes=True)
-    else:
-        text = _read(path, None, pipes=True)
+    path, text = _file_or_input(path)
     resources = _drop_nulls(parse_json(text, path), text)
     validate_resources(resources, filename=path, text=text)
     return resources  # type: ignore[return-value]  # has just been validated
+
+
+def load_array(path: str) -> list[Any]:
+    """Read the array that ``mounts`` and ``devices`` take; what is in it is validated with the rest of a configuration.
+
+    *path* is "-" for standard input. Errors as of ``load_bundle``.
+    """
+    path, text = _file_or_input(path)
+    array = _drop_nulls(parse_json(text, path), text)
+    if not isinstance(array, list):
+        raise ConfigError("wanted an array of objects, found something else", filename=path)
+    return array
+
+
+def _file_or_input(path: str) -> tuple[str, bytes]:
+    """The content of the file at *path*, or of standard input for "-", and what errors call it."""
+    if path == "-":
+        return "standard input", _content(0, "standard input", pipes=True)
+    return path, _read(path, None, pipes=True)
 
 
 def validate_config(config: object, *, filename: str = "config.json", text: bytes | None = None) -> None:

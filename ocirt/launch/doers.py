@@ -175,7 +175,7 @@ class Creator(Doer):
 
 
 class Joiner(Doer):
-    """For exec: the container's init and what it is in."""
+    """For exec, and for what is changed in a container that runs: its init and what that is in."""
 
     __slots__ = ("init_pid", "init_pidfd", "resctrl")
 
@@ -192,7 +192,8 @@ class Joiner(Doer):
                 return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError as error:
                 raise StepError(op.step, error.errno or 0, filename=path, origin=op.origin) from None
-        return Doer.open(self, source, op, pid)
+        # A user namespace of which ids are mapped is that of the init.
+        return Doer.open(self, source, op, self.init_pid)
 
     def do(self, op: Op, pid: int) -> None:
         if op.kind == "attach":

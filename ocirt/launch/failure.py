@@ -46,7 +46,7 @@ def to_error(report: Report, ops: list[Op], hook_output: bytes = b"") -> OcirtEr
     elif report.detail == lib.OCIRT_DETAIL_NOT_PROCFS:
         hint = "/proc of the host is not a procfs"
     elif report.error in (errnos.ELOOP, errnos.ENOTDIR) and "NO_SYMLINKS" in op.flags:
-        if op.kind in ("DEVICE", "SYMLINK"):
+        if op.kind in ("DEVICE", "SYMLINK", "UNMOUNT", "REMOVE_NODE"):
             hint = f"{op.path.rpartition('/')[0]} must be a directory, and no link may lead to it"
         else:
             step += f": filesystem {str(op.text or 'bind')!r} must be mounted on ordinary directory"

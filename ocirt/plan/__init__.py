@@ -17,6 +17,7 @@ from ocirt.plan import (
     process,
     resctrl,
     rootfs,
+    running,
     scheduling,
     sysctl,
 )
@@ -26,7 +27,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirt.plan.op import Topic
 
-__all__ = ["CREATE", "CREATE_WITHOUT_PROCESS", "EXEC", "Compilation", "Host", "Op", "Plan", "Source", "compile_plan"]
+__all__ = [
+    "ADD_DEVICES",
+    "ADD_MOUNTS",
+    "CREATE",
+    "CREATE_WITHOUT_PROCESS",
+    "EXEC",
+    "REMOVE_DEVICES",
+    "REMOVE_MOUNTS",
+    "Compilation",
+    "Host",
+    "Op",
+    "Plan",
+    "Source",
+    "compile_plan",
+]
 
 CREATE: tuple[Topic, ...] = (
     # In the runtime's namespaces, with the runtime's privileges.
@@ -121,6 +136,20 @@ EXEC: tuple[Topic, ...] = (
     process.credentials,
     process.execute,
 )
+
+
+# Of containers that run: the way in, what is done there, the way out.
+_WAY_IN: tuple[Topic, ...] = (
+    running.enter,
+    joining.root,
+    namespaces.become_root,
+    running.open_root,
+    process.clear_umask,
+)
+ADD_MOUNTS: tuple[Topic, ...] = (mounts.refuse_unfit, *_WAY_IN, mounts.ops, mounts.late, running.leave)
+REMOVE_MOUNTS: tuple[Topic, ...] = (*_WAY_IN, mounts.remove, running.leave)
+ADD_DEVICES: tuple[Topic, ...] = (*_WAY_IN, devices.own_devices, running.leave)
+REMOVE_DEVICES: tuple[Topic, ...] = (*_WAY_IN, devices.remove, running.leave)
 
 
 def compile_plan(order: tuple[Topic, ...], compilation: Compilation) -> Plan:

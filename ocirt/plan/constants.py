@@ -37,6 +37,7 @@ MS_SHARED = 1 << 20
 S_IFCHR = 0o020000
 S_IFBLK = 0o060000
 S_IFIFO = 0o010000
+S_IFREG = 0o100000
 
 # <asm-generic/resource.h>, getrlimit(2)
 RLIMITS = {

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ocirt.plan.constants import S_IFBLK, S_IFCHR, S_IFIFO
+from ocirt.plan.constants import S_IFBLK, S_IFCHR, S_IFIFO, S_IFREG
 from ocirt.plan.mounts import clean
 from ocirt.plan.op import Op
 
@@ -63,26 +63,54 @@ def ops(c: Compilation) -> list[Op]:
         ]
         flags = ("NO_SYMLINKS", "REPLACE")
         result.append(Op("SYMLINK", "link /dev/ptmx to pts/ptmx", path="/dev/ptmx", text="pts/ptmx", flags=flags))
-    for index, device in enumerate(own):
+    return result + own_devices(c)
+
+
+def own_devices(c: Compilation) -> list[Op]:
+    return [
+        _own(c, device, f"/linux/devices/{index}")
+        for index, device in enumerate(c.linux.get("devices") or ())
         # The container's own, below /dev/pts; the host's would open terminals of the host.
-        if clean(device["path"]) == "/dev/ptmx":
-            continue
-        result.append(_own(c, device, f"/linux/devices/{index}"))
+        if clean(device["path"]) != "/dev/ptmx"
+    ]
+
+
+def remove(c: Compilation) -> list[Op]:
+    """Takes the nodes of ``linux.devices`` out of a container that runs."""
+    result = []
+    flags = ("NO_SYMLINKS",)
+    for index, device in enumerate(c.linux.get("devices") or ()):
+        pointer, path = f"/linux/devices/{index}", clean(device["path"])
+        mode, number = _type_and_number(device)
+        if _is_bound_node(c):
+            result.append(Op("UNMOUNT", f"unmount device {path}", pointer, path=path, flags=flags))
+            mode, number = S_IFREG, 0
+        step = f"remove device {path}"
+        result.append(Op("REMOVE_NODE", step, pointer, path=path, mode=mode, a=number, flags=flags))
     return result
+
+
+def _type_and_number(device: Any) -> tuple[int, int]:
+    number = 0 if device["type"] == "p" else makedev(device.get("major", 0), device.get("minor", 0))
+    return _TYPES[device["type"]], number
+
+
+def _is_bound_node(c: Compilation) -> bool:
+    """mknod(2) of devices is refused in a user namespace: the host's node is bound instead."""
+    return c.has_namespace("user") or not c.host.privileged
 
 
 def _own(c: Compilation, device: Any, pointer: str) -> Op:
     # Engines send file type bits in fileMode (podman --privileged): only the permissions count.
-    mode = _TYPES[device["type"]] | (device.get("fileMode", 0o666) & 0o7777)
-    number = 0 if device["type"] == "p" else makedev(device.get("major", 0), device.get("minor", 0))
+    kind, number = _type_and_number(device)
+    mode = kind | (device.get("fileMode", 0o666) & 0o7777)
     return _node(c, clean(device["path"]), mode, number, device.get("uid") or 0, device.get("gid") or 0, pointer)
 
 
 def _node(c: Compilation, path: str, mode: int, number: int, uid: int, gid: int, pointer: str) -> Op:
     # An image whose /dev is a link would have its nodes made in a volume, which is the host's.
     flags = ("NO_SYMLINKS",) if path.startswith("/dev/") else ()
-    if c.has_namespace("user") or not c.host.privileged:
-        # mknod(2) of devices is refused in a user namespace: the host's node is bound instead.
+    if _is_bound_node(c):
         text, sources = c.host_tree(path, recursive=False)
         return Op("BIND", f"bind device {path}", pointer, path=path, text=text, flags=flags, c=1, sources=sources)
     step = f"make device {path}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirt.errors import ConfigError
+from ocirt.errors import ConfigError, UnsupportedError
 from ocirt.plan import cgroup_mounts, labels
 from ocirt.plan.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
 from ocirt.plan.id_mapping import id_map
@@ -79,6 +79,25 @@ def late(c: Compilation) -> list[Op]:
                 Op("MOUNT_READONLY", f"make {destination} read-only", f"/mounts/{index}/options", path=destination)
             )
     return result
+
+
+def remove(c: Compilation) -> list[Op]:
+    """Takes what is mounted at the destinations out of a container that runs, the last first."""
+    found = [(index, _destination(c, mount["destination"])) for index, mount in enumerate(c.config["mounts"])]
+    return [
+        Op("UNMOUNT", f"unmount {path}", f"/mounts/{index}/destination", path=path, flags=("NO_SYMLINKS",))
+        for index, path in found[::-1]
+    ]
+
+
+def refuse_unfit(c: Compilation) -> list[Op]:
+    """A process that is not in the container's PID and cgroup namespaces would show those of the host."""
+    for index, mount in enumerate(c.config["mounts"]):
+        kind = mount.get("type") or ""
+        if kind in ("proc", "cgroup", "cgroup2") and Options(mount.get("options") or []).bind is None:
+            needs = "a filesystem of another type, or a bind mount"
+            raise UnsupportedError(f"mounting {kind} in a running container", needs, pointer=f"/mounts/{index}/type")
+    return []
 
 
 def _is_late(kind: str | None, destination: str, options: Options) -> bool:

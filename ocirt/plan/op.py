@@ -6,6 +6,8 @@ prints both.
 
 from __future__ import annotations
 
+from ocirt.errors import UnsupportedError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,6 +233,7 @@ class Compilation:
         "filter",
         "host",
         "id",
+        "is_running",
         "join_namespaces",
         "linux",
         "no_new_keyring",
@@ -262,6 +265,8 @@ class Compilation:
         self.device_program = b""
         self.process_pointer = "/process"
         self.exec_join_root = False
+        #: The container runs already: its mounts are those of the init, and the host is out of its reach.
+        self.is_running = False
         self.warnings: list[str] = []
         self.create_namespaces: dict[str, str] = {}
         self.join_namespaces: dict[str, tuple[str, str]] = {}
@@ -285,6 +290,11 @@ class Compilation:
         configuration. A path into the root filesystem leads to what has been mounted there before, and so into the
         mounts of the init; an op with such a source comes after a meeting.
         """
+        if self.is_running:
+            if not self.host.privileged:
+                needs = "a runtime that is root on the host"
+                raise UnsupportedError(f"bringing {path} of the host into a running container", needs)
+            return "", (Source("tree", path, recursive=recursive, id_map=id_map),)
         absolute = path if path.startswith("/") else f"{self.bundle}/{path}"
         shared = "shared" in (self.linux.get("rootfsPropagation") or "")
         # /proc/self and its like mean the runtime, not the init.
