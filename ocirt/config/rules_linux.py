@@ -295,6 +295,8 @@ def intel_rdt_names_are_plain(config: dict[str, Any]) -> Violations:
     clos = rdt.get("closID", "")
     if clos in (".", "..") or (len(clos) > 1 and "/" in clos):
         yield "/linux/intelRdt/closID", f"wanted the name of a directory, found {shown(clos)}"
+    if clos in ("info", "mon_data", "mon_groups"):
+        yield "/linux/intelRdt/closID", f"wanted the name of a group, found {shown(clos)}, which resctrl itself has"
     lines = [("/l3CacheSchema", rdt.get("l3CacheSchema", ""))]
     lines.extend((f"/schemata/{index}", line) for index, line in enumerate(rdt.get("schemata", ())))
     for place, line in lines:

@@ -18,7 +18,7 @@ def create(c: Compilation) -> list[Op]:
     if rdt is None:
         return []
     name = rdt.get("closID") or c.id
-    return [host_op("create-resctrl", f"put the container into resctrl group {name}", _POINTER, value=(rdt, c.id))]
+    return [host_op("create-resctrl", f"put the container into resctrl group {name}", _POINTER, value=rdt)]
 
 
 def join(c: Compilation) -> list[Op]:

@@ -118,5 +118,14 @@ def test_the_words_of_a_memory_policy_are_recognized(runtime: Runtime, bundle: B
         assert runtime.run(bundle, "print", mode).check().out == f"{mode}\n"
 
 
+def test_the_flags_of_a_memory_policy_are_recognized(runtime: Runtime, bundle: Bundle, features: Any) -> None:
+    policy = features["linux"].get("memoryPolicy")
+    if not policy or not policy.get("flags"):
+        pytest.skip("this runtime supports no flag of a memory policy")
+    for flag in policy["flags"]:
+        bundle.linux["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "0", "flags": [flag]}
+        assert runtime.run(bundle, "print", flag).check().out == f"{flag}\n"
+
+
 def test_idmap_is_enabled_because_the_properties_of_mounts_are_known(features: Any) -> None:
     assert features["linux"]["mountExtensions"]["idmap"]["enabled"] is True

@@ -445,6 +445,12 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     (
         "intel_rdt_names_are_plain",
+        changed(linux__intelRdt={"closID": "mon_groups"}),
+        "/linux/intelRdt/closID",
+        'wanted the name of a group, found "mon_groups"',
+    ),
+    (
+        "intel_rdt_names_are_plain",
         changed(linux__intelRdt={"schemata": ["L2:0=f", "L3:0=f\nMB:0=1"]}),
         "/linux/intelRdt/schemata/1",
         "wanted a single line",

@@ -1,43 +1,24 @@
-"""``linux.intelRdt`` on a tree of files that is like resctrl: a group that is made has the kernel's files in it."""
+"""``linux.intelRdt`` on a tree of files that is like resctrl."""
 
 from __future__ import annotations
 
 import errno
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from resctrl_tree import SCHEMATA, fill, imitate
 
 from ocirt import resctrl
 from ocirt.errors import ConfigError, StepError, UnsupportedError
 from ocirt.resctrl import Group
 
-SCHEMATA = "    L3:0=7ff;1=7ff\n    MB:0= 100;1= 100\n"
 PID = 4711
-
-
-def fill(path: Path, schemata: str = SCHEMATA) -> None:
-    (path / "tasks").touch()
-    if path.parent.name != "mon_groups":
-        (path / "schemata").write_text(schemata)
-        (path / "mon_groups").mkdir()
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A resctrl of this machine would need a processor that has it."""
-
-    def make(path: str) -> None:
-        Path(path).mkdir()
-        fill(Path(path))
-
-    monkeypatch.setattr(resctrl, "_make_group", make)
-    monkeypatch.setattr(resctrl, "_remove_group", shutil.rmtree)
-    fill(tmp_path)
-    (tmp_path / "info").mkdir()
-    (tmp_path / "info/last_cmd_status").write_text("ok\n")
-    return tmp_path
+    return imitate(tmp_path / "resctrl", monkeypatch)
 
 
 def enter(root: Path, **rdt: Any) -> Group:
@@ -57,6 +38,14 @@ def test_without_a_name_the_group_is_the_container_s_and_goes_with_it(root: Path
     assert tasks(root / "box") == str(PID)
     Group.from_state(group.to_state()).delete()
     assert not (root / "box").exists()
+
+
+@pytest.mark.parametrize("rdt", [{"l3CacheSchema": "L3:0=f"}, {"memBwSchema": "MB:0=20"}], ids=str)
+def test_either_schema_is_written_alone(root: Path, rdt: dict[str, str]) -> None:
+    enter(root, **rdt)
+    (line,) = rdt.values()
+    assert (root / "box/schemata").read_text().startswith(f"{line}\n")
+    assert (root / "box/schemata").read_text()[len(line) + 1 :] == SCHEMATA[len(line) + 1 :]
 
 
 def test_nothing_is_written_to_schemata_that_are_not_given(root: Path) -> None:
