@@ -5,7 +5,7 @@
     ocirt/config/_validator.py    schemas/*.json as plain Python
     ocirt/schemas/*.json          for error reports
     ocirt/modules.archive         the package's bytecode in one file (csrc/build_archive.py)
-    bin/ocirt                     the command (csrc/launcher.c)
+    bin/ocirt                     the command (csrc/launcher)
     share/                        completions and manual pages
 
 ``CC``, ``CFLAGS`` and ``LDFLAGS`` are honoured (for ocirt-init, which has no libc, only ``CC``).
@@ -154,7 +154,7 @@ class BuildExtensions(build_ext):
 
 
 class BuildCommand(build_scripts):
-    """``scripts`` names csrc/launcher.c; what is installed is the program that it compiles to."""
+    """``scripts`` names csrc/launcher/main.c; what is installed is the program that it compiles to."""
 
     def run(self) -> None:
         require_tools()
@@ -163,9 +163,9 @@ class BuildCommand(build_scripts):
         recorded = [f'-DRECORDED_{name}="{value}"' for name, value in self.record().items()]
         flags = ["-O2", "-fPIE", "-pie", *shlex.split(os.environ.get("CFLAGS", "")), *WARNINGS]
         include = f"-I{sysconfig.get_path('include')}"
-        # libpython and cffi need the latter two, and would look for them in more places.
-        link = ["-ldl", "-Wl,--no-as-needed", "-lm", "-lpthread", *shlex.split(os.environ.get("LDFLAGS", ""))]
-        compile_program([*flags, include, *recorded, "-o", str(program), "csrc/launcher.c", *link])
+        link = ["-ldl", *shlex.split(os.environ.get("LDFLAGS", ""))]
+        sources = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("csrc/launcher/*.c"))]
+        compile_program([*flags, include, *recorded, "-o", str(program), *sources, *link])
 
     def record(self) -> dict[str, str]:
         """What the launcher needs to know of the building interpreter. No path of a build environment is among it."""
@@ -179,6 +179,7 @@ class BuildCommand(build_scripts):
             "LIBPYTHON": self.libpython(),
             "EXECUTABLE": os.path.realpath(getattr(sys, "_base_executable", sys.executable)),
             "SITES": ":".join(site.getsitepackages([sys.base_prefix])),
+            "SNAPSHOTS": "/run/ocirt-snapshots",
             "SOURCE": str(ROOT) if build_package.editable_mode else "",
         }
 
@@ -205,7 +206,7 @@ setup(
     version=version(),
     packages=find_packages(include=["ocirt", "ocirt.*"]),
     package_data={"ocirt": ["py.typed"]},
-    scripts=["csrc/launcher.c"],
+    scripts=["csrc/launcher/main.c"],
     data_files=shared_files(),
     cffi_modules=["csrc/shim/build_shim.py:ffibuilder", "csrc/shim/build_seccomp.py:ffibuilder"],
     cmdclass={"build_py": BuildPackage, "build_ext": BuildExtensions, "build_scripts": BuildCommand},

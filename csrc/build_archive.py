@@ -1,7 +1,7 @@
 """Writes ``modules.archive``: the package as one file of bytecode, from which the command imports (ocirt/archive.py).
 
 magic, version of Python, size of the index
-    ``struct archive`` in csrc/launcher.c
+    ``struct archive`` in csrc/launcher/interpreter.c
 index, marshalled
     the code of ocirt/archive.py; the modules of ocirt and those of the standard library, each a dict of name -> (offset
     and size of the code, path, size and mtime of the source); the extension modules of the standard library and of

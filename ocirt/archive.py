@@ -1,4 +1,4 @@
-"""Imports the modules of the `ocirt` command out of one file. csrc/launcher.c runs this before anything else; the
+"""Imports the modules of the `ocirt` command out of one file. csrc/launcher runs this before anything else; the
 library and ``python -m ocirt`` never do.
 
 ``modules.archive``, which csrc/build_archive.py writes, holds this module and all others, compiled. A module whose

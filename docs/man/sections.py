@@ -75,7 +75,10 @@ org.systemd.property.NAME: with --systemd-cgroup, a property of the container's 
 /run/ocirt/ID/: the state of a container: state.json, config.json as it was when the container was created, and until it
 is started start.json and start.sock
 
-/run/ocirt/@seccomp/: compiled seccomp filters. They may be removed at any time.""",
+/run/ocirt/@seccomp/: compiled seccomp filters. They may be removed at any time.
+
+/run/ocirt-snapshots/, /run/user/UID/ocirt-snapshots/: the memory of the command with all that it has imported, in which
+later commands begin. The files may be removed at any time.""",
         ),
         (
             "ENVIRONMENT",

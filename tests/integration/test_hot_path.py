@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs_root
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = [str(Path(ocirt.__file__).parents[1]), str(Path(_cffi_backend.__file__).parent)]
 
-#: What csrc/launcher.c does, and at the end a list of what was imported.
+#: What csrc/launcher does, and at the end a list of what was imported.
 LAUNCHER = f"""
 import os, sys
 sys.path += {PACKAGES!r}

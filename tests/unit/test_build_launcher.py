@@ -1,4 +1,4 @@
-"""csrc/launcher.c: compiled into an environment of its own, in front of a package that tells what it sees."""
+"""csrc/launcher: compiled into an environment of its own, in front of a package that tells what it sees."""
 
 from __future__ import annotations
 
@@ -59,14 +59,15 @@ class Environment:
             "LIBPYTHON": LIBPYTHON,
             "EXECUTABLE": os.path.realpath(sys.executable),
             "SITES": "",
+            "SNAPSHOTS": "",
             "SOURCE": "",
             **recorded,
         }
         macros = [f'-DRECORDED_{name}="{value}"' for name, value in facts.items()]
         include = f"-I{sysconfig.get_path('include')}"
-        source = str(ROOT / "csrc/launcher.c")
+        sources = [str(path) for path in ROOT.glob("csrc/launcher/*.c")]
         warnings = ["-Wall", "-Wextra", "-Werror"]
-        subprocess.run(["cc", *warnings, include, *macros, "-o", str(self.command), source, "-ldl"], check=True)
+        subprocess.run(["cc", *warnings, include, *macros, "-o", str(self.command), *sources, "-ldl"], check=True)
 
     def install(self, packages: Path) -> None:
         (packages / "ocirt").mkdir(parents=True)

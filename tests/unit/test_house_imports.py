@@ -104,7 +104,7 @@ def test_modules_import_each_other_in_no_circle() -> None:
 
 def test_nothing_imports_the_command_line() -> None:
     for module in MODULES:
-        if module.parent.name != "cli" and module.name != "__main__.py":
+        if module.parent.name != "cli" and module.name not in ("__main__.py", "preload.py"):
             assert not any(name.startswith("ocirt.cli") for name in imports(ast.parse(module.read_text()))), module
 
 

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where the snapshot of this command is, and who makes it: the first command that finds none, or one that is outdated,
+ * calls itself as the maker, in an empty environment, tries what that has written, and puts it in its place.
+ *
+ * RECORDED_SNAPSHOTS is the directory, which belongs to root. Other users have one of that name in their /run/user/UID. A
+ * command that cannot have one, or that may not write there, starts Python, as ever. */
+#include "launcher.h"
+#include "snapshot.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/personality.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	MAKER_FD = 3,
+	MAKER_SECONDS = 20,     /* an attempt ends by SIGALRM after that */
+	ABANDONED_SECONDS = 60, /* a file that is this old is not being written any more */
+};
+
+/* As argv[0], without other words. */
+static const char MAKER[] = "ocirt: make a snapshot";
+
+static char directory[PATH_MAX], snapshot[PATH_MAX], unfinished[PATH_MAX + sizeof(".new")];
+
+/* *program* as the name of a file. */
+static void escape(char *program)
+{
+	for (; *program != '\0'; program++)
+		if (*program == '/')
+			*program = '!';
+}
+
+/* False where this command has no place for a snapshot. */
+static bool find_place(void)
+{
+	char program[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	uid_t user = geteuid();
+
+	if (RECORDED_SNAPSHOTS[0] == '\0' || getauxval(AT_SECURE) || length <= 0)
+		return false;
+	program[length] = '\0';
+	escape(program);
+	if (length + sizeof(".new") > NAME_MAX)
+		return false;
+	if (user == 0)
+		print_path(directory, sizeof(directory), "%s", RECORDED_SNAPSHOTS);
+	else
+		print_path(directory, sizeof(directory), "/run/user/%u/%s", user, strrchr(RECORDED_SNAPSHOTS, '/') + 1);
+	print_path(snapshot, sizeof(snapshot), "%s/%s", directory, program);
+	print_path(unfinished, sizeof(unfinished), "%s.new", snapshot);
+	return true;
+}
+
+/* Removes those of programs that are no more. */
+static void remove_orphans(void)
+{
+	DIR *stream = opendir(directory);
+	const struct dirent *entry;
+
+	while (stream != NULL && (entry = readdir(stream)) != NULL) {
+		char program[NAME_MAX + 1];
+		size_t length = strlen(entry->d_name);
+
+		if (entry->d_name[0] != '!' || (length > 4 && strcmp(entry->d_name + length - 4, ".new") == 0))
+			continue;
+		memcpy(program, entry->d_name, length + 1);
+		for (char *at = program; *at != '\0'; at++)
+			if (*at == '!')
+				*at = '/';
+		if (access(program, F_OK) < 0 && errno == ENOENT)
+			unlinkat(dirfd(stream), entry->d_name, 0);
+	}
+	if (stream != NULL)
+		closedir(stream);
+}
+
+/* A new file, which no other command has begun, or -1. */
+static int create_unfinished(void)
+{
+	struct stat st;
+	int fd;
+
+	if ((mkdir(directory, 0700) < 0 && errno != EEXIST) || lstat(directory, &st) < 0 || !S_ISDIR(st.st_mode) ||
+	    st.st_uid != geteuid() || (st.st_mode & 022) != 0)
+		return -1;
+	fd = open(unfinished, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == EEXIST && lstat(unfinished, &st) == 0 && time(NULL) - st.st_mtime > ABANDONED_SECONDS)
+		unlink(unfinished);
+	return fd;
+}
+
+/* What a child does before it becomes the maker, or tries the snapshot: it has nothing of the caller's. */
+static void leave_caller(int fd)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGALRM, SIG_DFL);
+	personality((unsigned long)personality(0xffffffff) & ~(unsigned long)ADDR_NO_RANDOMIZE);
+	if (null < 0 || dup2(fd, MAKER_FD) < 0 || fcntl(MAKER_FD, F_SETFD, 0) < 0 || dup2(null, 0) < 0 ||
+	    dup2(null, 1) < 0 || dup2(null, 2) < 0 || chdir("/") < 0)
+		_exit(EXIT_FAILURE);
+	syscall(SYS_close_range, MAKER_FD + 1, ~0U, 0);
+	alarm(MAKER_SECONDS);
+}
+
+static void become_maker(void)
+{
+	/* Nothing of the kernel's may point into the memory of a process; see rseq(2). */
+	char *environment[] = { "GLIBC_TUNABLES=glibc.pthread.rseq=0", NULL };
+	char *words[] = { (char *)MAKER, NULL };
+
+	execve("/proc/self/exe", words, environment);
+	_exit(EXIT_FAILURE);
+}
+
+static void try_snapshot(void)
+{
+	char *words[] = { "ocirt", "--version", NULL };
+	char *environment[] = { NULL };
+
+	close(MAKER_FD);
+	snapshot_continue(unfinished, 2, words, environment);
+	_exit(EXIT_FAILURE);
+}
+
+static bool succeeds(void act(void), int fd)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		leave_caller(fd);
+		act();
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return pid > 0 && status == 0;
+}
+
+static void make_snapshot(void)
+{
+	void (*handler)(int);
+	int fd = create_unfinished();
+	bool made;
+
+	if (fd < 0)
+		return;
+	handler = signal(SIGCHLD, SIG_DFL); /* ignored, it would keep the status of a child from us */
+	made = succeeds(become_maker, fd) && succeeds(try_snapshot, fd);
+	signal(SIGCHLD, handler);
+	if (!made)
+		made = snapshot_write_void(fd) == 0;
+	close(fd);
+	if (!made || rename(unfinished, snapshot) < 0)
+		unlink(unfinished);
+	remove_orphans();
+}
+
+/* Goes on in the snapshot, which is made if there is none. Returns where that cannot be. */
+void continue_in_snapshot(int argc, char **argv, char **environment)
+{
+	if (!find_place() || snapshot_continue(snapshot, argc, argv, environment))
+		return;
+	make_snapshot();
+	snapshot_continue(snapshot, argc, argv, environment);
+}
+
+/* Whether this process has been called as the maker. */
+bool makes_snapshot(int argc, char **argv)
+{
+	return argc == 1 && strcmp(argv[0], MAKER) == 0;
+}
+
+static void begin(int argc, char **argv, char **variables)
+{
+	extern char **environ;
+
+	environ = variables;
+	run_preloaded(argc, argv, variables);
+	_exit(EXIT_FAILURE);
+}
+
+/* The maker's part. Returns an exit status. */
+int write_own_snapshot(const struct installation *installation)
+{
+	char *no_words[] = { NULL };
+	const char **files;
+	size_t n_files;
+
+	if (!load_libpython(installation->libpython) || !begin_python(installation, 0, no_words))
+		return EXIT_FAILURE;
+	files = preload(&n_files);
+	if (files == NULL || snapshot_write(MAKER_FD, begin, files, n_files) < 0)
+		return EXIT_FAILURE;
+	return EXIT_SUCCESS;
+}
