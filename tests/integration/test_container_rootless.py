@@ -1,15 +1,19 @@
-"""Containers of an ordinary user, who is root in a user namespace of one id."""
+"""Containers of an ordinary user, who is root in a user namespace of one id, or of many with subordinate ids."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import pwd
+import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from host_view import MS_BIND, mount, unmount
 from support import DEVPTS, OCIRT, Bundle, Runtime, open_path
 from terminal_view import Console, read_until
 
@@ -147,3 +151,88 @@ def test_a_limit_that_a_user_cannot_set_is_refused(
 def test_rules_for_devices_are_left_to_the_user_namespace(rootless: Runtime, bundle: Bundle) -> None:
     bundle.linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
     assert rootless.probe(bundle, "mknod", "/null", "c", "1", "3")["errno"] == errno.EPERM
+
+
+# -- with subordinate ids ----------------------------------------------------------------------------------------------
+
+#: Those of the user, by the name of a number, as /etc/subuid takes it (subuid(5)).
+FIRST, COUNT = 300000, 65536
+SUBORDINATE = [(0, USER, 1), (1, FIRST, COUNT)]
+
+
+@pytest.fixture
+def subordinate(rootless: Runtime, bundle: Bundle, tmp_path: Path) -> Iterator[Runtime]:
+    """The command as the user, who has subordinate ids, and a bundle that maps them behind the user's own."""
+    if shutil.which("newuidmap") is None or shutil.which("newgidmap") is None:
+        pytest.skip("needs the programs newuidmap and newgidmap")
+    try:
+        pwd.getpwuid(USER)
+    except KeyError:
+        pytest.skip(f"needs a user with uid {USER}: newuidmap wants a name")
+    ids = tmp_path / "subordinate"
+    ids.write_text(f"{USER}:{FIRST}:{COUNT}\n")
+    bundle.map_ids(*SUBORDINATE)
+    files = [Path("/etc/subuid"), Path("/etc/subgid")]
+    for file in files:
+        mount(ids, file, flags=MS_BIND)
+    yield rootless
+    for file in files:
+        unmount(file)
+
+
+def test_subordinate_ids_are_users_and_groups_of_the_container(subordinate: Runtime, bundle: Bundle) -> None:
+    bundle.mkdir("open").chmod(0o777)
+    bundle.process["user"] = {"uid": 5, "gid": 6, "additionalGids": [7, 8]}
+    found, maps, _ = subordinate.probe(
+        bundle, "id", ";", "cat", "/proc/self/uid_map", ";", "write-file", "/open/made", "text"
+    )
+    assert (found["uid"], found["gid"], sorted(found["groups"])) == (5, 6, [7, 8])
+    assert [tuple(map(int, line.split())) for line in maps.splitlines()] == SUBORDINATE
+    status = (bundle.rootfs / "open/made").stat()
+    assert (status.st_uid, status.st_gid) == (FIRST + 4, FIRST + 5)
+
+
+def test_what_is_executed_may_be_another_user(subordinate: Runtime, bundle: Bundle) -> None:
+    container = subordinate.start_paused_program(bundle)
+    found = container.probe("id", flags=["--user", "5:6", "--additional-gids", "9"])
+    assert (found["uid"], found["gid"], found["groups"]) == (5, 6, [9])
+    assert container.exec("/init", "exit", "7").status == 7
+
+
+def test_a_terminal_belongs_to_the_user_of_the_container(
+    subordinate: Runtime, bundle: Bundle, console: Console
+) -> None:
+    bundle.process["terminal"] = True
+    bundle.process["user"] = {"uid": 5, "gid": 6}
+    bundle.config["mounts"].append({**DEVPTS, "options": [*DEVPTS["options"], "gid=5"]})
+    console.path.chmod(0o666)
+    flags = ["--console-socket", str(console.path)]
+    container = subordinate.start(bundle, "stat", "/dev/pts/0", ";", "pause", flags=flags)
+    status = json.loads(read_until(console.master(), b"ready").splitlines()[0])
+    assert (status["uid"], status["gid"]) == (5, 5)
+    container.exec("/init", "tty", ";", "pause", flags=["--tty", "--detach", *flags]).check()
+    assert json.loads(read_until(console.master(), b"ready").splitlines()[0])["0"] == "/dev/pts/1"
+
+
+def test_a_container_with_subordinate_ids_is_created_started_and_deleted(subordinate: Runtime, bundle: Bundle) -> None:
+    container = subordinate.create(bundle, "pause")
+    assert container.status == "created"
+    container.start()
+    container.read_until("ready")
+    container.kill("TERM")
+    container.kill("KILL")
+    assert container.wait() == -signal.SIGKILL
+    container.delete()
+    assert subordinate.ids() == []
+
+
+@pytest.mark.parametrize(("key", "helper"), [("uidMappings", "newuidmap"), ("gidMappings", "newgidmap")])
+def test_ids_that_are_not_subordinate_are_refused_in_the_helpers_words(
+    subordinate: Runtime, bundle: Bundle, key: str, helper: str
+) -> None:
+    bundle.linux[key] = [
+        {"containerID": 0, "hostID": USER, "size": 1},
+        {"containerID": 1, "hostID": FIRST + COUNT, "size": 1},
+    ]
+    subordinate.run(bundle).fails(helper, f"config.json#/linux/{key}")
+    assert subordinate.ids() == []
