@@ -153,6 +153,8 @@ class Creator(Doer):
         elif op.kind == "limit":
             if value:
                 self.cgroup.apply(value)
+        elif op.kind == "delegate":
+            self.cgroup.delegate(value)
         elif op.kind == "create-resctrl":
             self.make_resctrl(value, pid)
         elif op.kind == "net-devices":

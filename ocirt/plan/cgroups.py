@@ -43,7 +43,11 @@ def _create(c: Compilation) -> list[Op]:
     paths = [path for _, _, path in c.host.hierarchies] + ([c.host.cgroup2[1]] if c.host.cgroup2 else [])
     more = f" and in {len(paths) - 1} more hierarchies" if len(paths) > 1 else ""
     start = f"start unit {c.host.unit}, and " if c.host.unit else ""
-    return [host_op("create-cgroup", f"{start}create cgroup {paths[-1]}{more}", _origin(c)), *_limits(c)]
+    return [
+        host_op("create-cgroup", f"{start}create cgroup {paths[-1]}{more}", _origin(c)),
+        *_limits(c),
+        *_delegation(c),
+    ]
 
 
 def join(c: Compilation) -> list[Op]:
@@ -75,3 +79,28 @@ def _devices(c: Compilation) -> list[Op]:
     step = f"attach a device program ({len(c.device_program) // 8} instructions) to cgroup {c.host.cgroup2[1]}"
     origin = _DEVICES_POINTER if (c.linux.get("resources") or {}).get("devices") is not None else ""
     return [host_op("devices", step, origin, value=c.device_program)]
+
+
+def _delegation(c: Compilation) -> list[Op]:
+    """The cgroup is given to the user of the process where the container sees it in a cgroup namespace of its own and
+    may write to it (config-linux.md#cgroup-ownership), but not with v1, where that "is not secure"."""
+    if not c.host.cgroup2 or c.host.hierarchies or not c.host.privileged or "cgroup" not in c.create_namespaces:
+        return []
+    uid = _host_uid(c)
+    for index, mount in enumerate(c.config.get("mounts") or ()):
+        is_cgroup = mount.get("source") == "cgroup" and mount["destination"].rstrip("/") == "/sys/fs/cgroup"
+        if uid and is_cgroup and "ro" not in (mount.get("options") or ()):
+            return [host_op("delegate", f"give cgroup {c.host.cgroup2[1]} to uid {uid}", f"/mounts/{index}", value=uid)]
+    return []
+
+
+def _host_uid(c: Compilation) -> int | None:
+    """The user of the process, as the host knows it; None when that is not known."""
+    uid: int = ((c.process or {}).get("user") or {}).get("uid", 0)
+    if not c.has_namespace("user"):
+        return uid
+    for mapping in c.linux.get("uidMappings") or ():
+        offset = uid - mapping["containerID"]
+        if 0 <= offset < mapping["size"]:
+            return int(mapping["hostID"]) + offset
+    return None

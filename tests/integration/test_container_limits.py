@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cgroup_view import content, cpu_max, directory, throttled
-from host_view import Mount, parse_mounts
+from host_view import Mount, cgroup_mounts, parse_mounts
 from support import CGROUP, Bundle, Runtime
 
 MIB = 1 << 20
@@ -146,6 +146,29 @@ def host_mounts() -> list[Mount]:
     """The mounts of cgroups. Another one of cgroup2 from the initial namespace would change the options of all."""
     mounts = parse_mounts(Path("/proc/self/mountinfo").read_text()).values()
     return [mount for mount in mounts if mount.type in ("cgroup", "cgroup2")]
+
+
+@pytest.mark.needs_userns
+@pytest.mark.parametrize("writable", [True, False], ids=["rw", "ro"])
+@pytest.mark.parametrize("private", [True, False], ids=["own namespace", "host's namespace"])
+def test_a_cgroup_of_v2_that_may_be_written_to_is_the_users(
+    runtime: Runtime, bundle: Bundle, writable: bool, private: bool
+) -> None:
+    bundle.map_ids((0, 100000, 65536))
+    bundle.process["user"] = {"uid": 5, "gid": 0}
+    bundle.add_mount("/sys", "sysfs", "sysfs", "ro")
+    options = [option for option in CGROUP["options"] if option != "ro" or not writable]
+    bundle.config["mounts"].append({**CGROUP, "options": options})
+    if private:
+        bundle.add_namespace("cgroup")
+    container = runtime.start_paused_program(bundle)
+    is_v2_alone = all(not names for _, names in cgroup_mounts())
+    owner = 100005 if writable and private and is_v2_alone else 0
+    path = directory(container.pid, "")
+    assert [(path / name).stat().st_uid for name in ("", "cgroup.procs", "cgroup.subtree_control")] == [owner] * 3
+    assert {(path / name).stat().st_uid for name in ("cgroup.freeze", "cgroup.max.depth")} == {0}
+    if owner:
+        assert container.probe("mkdir", "/sys/fs/cgroup/below") == {"result": 0, "errno": 0}
 
 
 @pytest.mark.needs_controller("pids")

@@ -102,6 +102,12 @@ def in_user_namespace(config: Any) -> None:
     config["linux"]["uidMappings"] = config["linux"]["gidMappings"] = MAPPINGS
 
 
+def writable_cgroup_in_user_namespace(config: Any) -> None:
+    in_user_namespace(config)
+    config["process"]["user"]["uid"] = 1000
+    next(mount for mount in config["mounts"] if mount["type"] == "cgroup")["options"].remove("ro")
+
+
 def devices_in_user_namespace(config: Any) -> None:
     in_user_namespace(config)
     own_devices(config)
@@ -370,6 +376,7 @@ CASES = (
     Case("limits-on-v1", docker_like_limits, mode="v1"),
     Case("limits-on-v2", docker_like_limits),
     Case("limits-of-nothing", bare, mode="v1"),
+    Case("cgroup-of-the-containers-user", writable_cgroup_in_user_namespace),
     Case("systemd-unit", facts={"unit": "ocirt-box.scope"}),
     Case("systemd-unit-on-hybrid", facts={"unit": "ocirt-box.scope"}, mode="hybrid"),
     Case("exec-into-systemd-unit", facts={"unit": "ocirt-box.scope"}, process=_SHELL),
