@@ -34,6 +34,8 @@ _SIGNALS = (
     *("STOP", "TERM", "TSTP", "TTIN", "TTOU", "USR1", "USR2", "WINCH"),
 )
 
+_CHANGES = ("add", "remove")
+
 #: What follows a flag that has a value.
 VALUES: dict[str, Kind] = {
     "additional-gids": NOTHING,
@@ -81,12 +83,14 @@ VALUES: dict[str, Kind] = {
 ARGUMENTS: dict[str, tuple[Kind, ...]] = {
     "create": (NOTHING,),
     "delete": (CONTAINER, NOTHING),
+    "devices": (_CHANGES, CONTAINER, FILE, NOTHING),
     "events": (CONTAINER, NOTHING),
     "exec": (CONTAINER, NOTHING),
     "features": (NOTHING,),
     "help": (COMMAND, NOTHING),
     "kill": (CONTAINER, _SIGNALS, NOTHING),
     "list": (NOTHING,),
+    "mounts": (_CHANGES, CONTAINER, FILE, NOTHING),
     "pause": (CONTAINER, NOTHING),
     "plan": (NOTHING,),
     "ps": (CONTAINER, NOTHING),

@@ -233,8 +233,12 @@ int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propag
 static int open_target(struct init *init, const struct ocirt_op *op, int is_directory, int *ret_fd)
 {
 	uint64_t resolve = op->flags & OCIRT_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0;
-	int ret = rootfs_make_target(init, op_path(init, op), is_directory, resolve, ret_fd);
+	int ret = -ENOENT;
 
+	if (op->flags & OCIRT_TARGET_LINK)
+		ret = rootfs_open(init, op_path(init, op), O_PATH | O_NOFOLLOW, resolve, ret_fd);
+	if (ret == -ENOENT)
+		ret = rootfs_make_target(init, op_path(init, op), is_directory, resolve, ret_fd);
 	if (ret < 0) {
 		init->detail = OCIRT_DETAIL_TARGET;
 		return ret;
@@ -281,10 +285,32 @@ static int set_attributes(int mount_fd, unsigned at_flags, uint32_t set, uint32_
 	return set || clear ? (int)sys_mount_setattr(mount_fd, at_flags, &attr) : 0;
 }
 
+/* Makes the link that fd is at the target; what is there must be the same link. */
+static int copy_link(const struct init *init, const struct ocirt_op *op, int fd)
+{
+	cleanup_close int parent_fd = -1;
+	char wanted[PATH_SIZE], found[PATH_SIZE];
+	const char *name;
+	long size = SYS(__NR_readlinkat, fd, "", wanted, sizeof wanted - 1), found_size;
+	int ret = rootfs_open_parent(init, op_path(init, op), 0, &parent_fd, &name);
+
+	if (size < 0)
+		return (int)size;
+	if (ret < 0)
+		return ret;
+	wanted[size] = '\0';
+	ret = (int)SYS(__NR_symlinkat, wanted, parent_fd, name);
+	if (ret != -EEXIST)
+		return ret;
+	found_size = SYS(__NR_readlinkat, parent_fd, name, found, sizeof found);
+	return found_size == size && memcmp(found, wanted, (size_t)size) == 0 ? 0 : -EEXIST;
+}
+
 /* Attributes stand in a and b: those of the mount itself in the low half, those of the whole tree in the high half. */
 int op_bind(struct init *init, const struct ocirt_op *op)
 {
-	unsigned recursive = op->flags & OCIRT_RECURSIVE ? AT_RECURSIVE : 0;
+	unsigned flags = (op->flags & OCIRT_RECURSIVE ? AT_RECURSIVE : 0) |
+			 (op->flags & OCIRT_SOURCE_LINK ? AT_SYMLINK_NOFOLLOW : 0);
 	cleanup_close int tree_fd = -1, target_fd = -1;
 	struct stat st;
 	int ret;
@@ -292,7 +318,7 @@ int op_bind(struct init *init, const struct ocirt_op *op)
 	if (op->slot != OCIRT_NO_SLOT) {
 		ret = channel_slot(init, op->slot, &tree_fd);
 	} else {
-		ret = (int)sys_open_tree(AT_FDCWD, op_text(init, op), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+		ret = (int)sys_open_tree(AT_FDCWD, op_text(init, op), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags);
 		tree_fd = ret;
 		init->detail = OCIRT_DETAIL_SOURCE;
 	}
@@ -302,6 +328,8 @@ int op_bind(struct init *init, const struct ocirt_op *op)
 	ret = (int)sys_fstat(tree_fd, &st);
 	if (ret < 0)
 		return ret;
+	if (S_ISLNK_(st.st_mode) && op->flags & OCIRT_COPY_LINK)
+		return copy_link(init, op, tree_fd);
 	ret = open_target(init, op, S_ISDIR_(st.st_mode), &target_fd);
 	if (ret < 0)
 		return ret;

@@ -29,6 +29,7 @@ def open_source(source: Source, op: Op, pid: int, *, bundle_fd: int) -> int:
     if source.kind == "namespace":
         return _open_namespace(path, op)
     flags = lib.OPEN_TREE_CLONE | lib.OPEN_TREE_CLOEXEC | (lib.AT_RECURSIVE if source.recursive else 0)
+    flags |= 0 if source.follow else lib.AT_SYMLINK_NOFOLLOW
     if source.kind == "tree":
         fd = lib.ocirt_open_tree(bundle_fd, _c_string(path), flags)
     else:

@@ -75,11 +75,19 @@ BINDS = {"bind": False, "rbind": True}
 # runc's own: what the image has at the place of a tmpfs is copied into it.
 EXTENSIONS = frozenset(("tmpcopyup",))
 
+# crun's own, for binds: flags of BIND. A link at the end of the source, or of the destination, is not followed; one that
+# is the source is made again at the destination.
+LINKS = {
+    "src-nofollow": ("SOURCE_LINK",),
+    "dest-nofollow": ("TARGET_LINK",),
+    "copy-symlink": ("SOURCE_LINK", "COPY_LINK"),
+}
+
 # ocirt.plan.id_mapping says what may stand behind them.
 ID_MAPS = frozenset(("idmap", "ridmap"))
 
 OPTION_WORDS = tuple(
-    sorted({*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATIONS, *SUPERBLOCK, *BINDS, *EXTENSIONS, *ID_MAPS})
+    sorted({*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATIONS, *SUPERBLOCK, *BINDS, *EXTENSIONS, *LINKS, *ID_MAPS})
 )
 
 
@@ -87,7 +95,7 @@ class Options:
     """The options of one mount, sorted out: ``set``/``clear`` for the mount, ``tree_set``/``tree_clear`` for the tree
     below, ``propagation`` packed as in csrc/plan.h, ``bind`` (None, or whether it is recursive), ``data`` and
     ``superblock`` for the filesystem, ``copy_up``: the content of the target is copied into it, ``id_map``: the
-    option idmap or ridmap as it stands there."""
+    option idmap or ridmap as it stands there, ``links`` the words of LINKS."""
 
     __slots__ = (
         "bind",
@@ -95,6 +103,7 @@ class Options:
         "copy_up",
         "data",
         "id_map",
+        "links",
         "propagation",
         "set",
         "superblock",
@@ -113,6 +122,7 @@ class Options:
         self.superblock: list[str] = []
         self.copy_up = False
         self.id_map: str | None = None
+        self.links: list[str] = []
         for word in words:
             if word in ATTRIBUTES:
                 self.set, self.clear = _apply(self.set, self.clear, ATTRIBUTES[word])
@@ -124,6 +134,8 @@ class Options:
                 self.bind = BINDS[word] or bool(self.bind)
             elif word in EXTENSIONS:
                 self.copy_up = True
+            elif word in LINKS:
+                self.links.append(word)
             elif word in SUPERBLOCK:
                 if SUPERBLOCK[word]:
                     self.superblock.append(SUPERBLOCK[word])

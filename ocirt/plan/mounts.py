@@ -6,7 +6,7 @@ from ocirt.errors import ConfigError, UnsupportedError
 from ocirt.plan import cgroup_mounts, labels
 from ocirt.plan.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
 from ocirt.plan.id_mapping import id_map
-from ocirt.plan.mount_options import Options, pack_propagation
+from ocirt.plan.mount_options import LINKS, Options, pack_propagation
 from ocirt.plan.op import Op, Source, strings
 from ocirt.plan.rootfs import default_propagation, propagation
 
@@ -130,10 +130,11 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
     # mount is a peer, and would send what is mounted in the container to the host.
     first = [] if propagation(c) & MS_SHARED else [(1 if default_propagation(c) == MS_PRIVATE else 2) | 8]
     a, b = _attributes(options)
-    flags = _proc_flags(destination) + (("RECURSIVE",) if recursive else ())
+    flags = _proc_flags(destination) + (("RECURSIVE",) if recursive else ()) + _link_flags(options, pointer)
     word = "rbind" if recursive else "bind"
     mapping = id_map(c, mount, options.id_map, pointer + "/options")
-    text, sources = c.host_tree(source, recursive=recursive, id_map=mapping)
+    follow = "SOURCE_LINK" not in flags
+    text, sources = c.host_tree(source, recursive=recursive, id_map=mapping, follow=follow)
     bind = Op(
         "BIND",
         f"{word} {source} on {destination}{_said(mount)}",
@@ -149,6 +150,13 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
     if sources and sources[0].kind == "container-tree":
         return [Op("SYNC", f"wait for {source} to be opened", pointer + "/source", a=_SYNC_MOUNTS), bind]
     return [bind]
+
+
+def _link_flags(options: Options, pointer: str) -> tuple[str, ...]:
+    if "copy-symlink" in options.links and len(set(options.links)) > 1:
+        text = f"wanted copy-symlink alone, found {' and '.join(options.links)}"
+        raise ConfigError(text, pointer=pointer + "/options")
+    return tuple({flag: None for word in options.links for flag in LINKS[word]})
 
 
 def _said(mount: Any) -> str:
@@ -174,6 +182,9 @@ def _filesystem(c: Compilation, mount: Any, kind: str, destination: str, options
         flags = ("ON_PROCFS", "NO_SYMLINKS")
     elif kind == "tmpfs" and not any(word.startswith("mode=") for word in data):
         flags = ("INHERIT_MODE",)
+    if options.links:
+        text = f"{options.links[0]} is for a bind mount, found one of type {kind!r}"
+        raise ConfigError(text, pointer=pointer + "/options")
     if options.copy_up:
         if kind != "tmpfs":
             raise ConfigError(f"tmpcopyup is for a tmpfs, found {kind!r}", pointer=pointer + "/options")

@@ -32,10 +32,10 @@ class Source:
     mounts as they are by then), "filesystem" (a new one of type ``path``, with the source and the options in ``data``
     and the attributes ``index``), "path" (O_PATH), "namespace" (read-only), or a word for what only the launch knows:
     "console", "listener", "hook-input", "hook-stdout", "hook-stderr", "cgroup-entry", "cgroup", "init", "init-root".
-    The first three may have an ``id_map``.
+    The first three may have an ``id_map``. A tree without ``follow`` is that of the symbolic link at the end of the path.
     """
 
-    __slots__ = ("data", "id_map", "index", "kind", "path", "recursive")
+    __slots__ = ("data", "follow", "id_map", "index", "kind", "path", "recursive")
 
     def __init__(
         self,
@@ -46,8 +46,10 @@ class Source:
         index: int = 0,
         data: tuple[str, ...] = (),
         id_map: IdMap | None = None,
+        follow: bool = True,
     ) -> None:
         self.kind = kind
+        self.follow = follow
         self.path = path
         self.recursive = recursive
         self.index = index
@@ -281,7 +283,9 @@ class Compilation:
         """Whether the container is in another namespace of this kind than the runtime."""
         return kind in self.create_namespaces or kind in self.join_namespaces
 
-    def host_tree(self, path: str, *, recursive: bool, id_map: IdMap | None = None) -> tuple[str, tuple[Source, ...]]:
+    def host_tree(
+        self, path: str, *, recursive: bool, id_map: IdMap | None = None, follow: bool = True
+    ) -> tuple[str, tuple[Source, ...]]:
         """How the init gets at mounts of the host: by a path, which it resolves in its copy of the host's mounts, or by
         a descriptor, with which the runtime has resolved it. Exactly one of the two looks it up.
 
@@ -294,7 +298,7 @@ class Compilation:
             if not self.host.privileged:
                 needs = "a runtime that is root on the host"
                 raise UnsupportedError(f"bringing {path} of the host into a running container", needs)
-            return "", (Source("tree", path, recursive=recursive, id_map=id_map),)
+            return "", (Source("tree", path, recursive=recursive, id_map=id_map, follow=follow),)
         absolute = path if path.startswith("/") else f"{self.bundle}/{path}"
         shared = "shared" in (self.linux.get("rootfsPropagation") or "")
         # /proc/self and its like mean the runtime, not the init.
@@ -305,7 +309,7 @@ class Compilation:
             return absolute, ()
         is_inside = "mount" in self.create_namespaces and self._is_in_rootfs(absolute)
         kind = "container-tree" if is_inside else "tree"
-        return "", (Source(kind, absolute, recursive=recursive, id_map=id_map),)
+        return "", (Source(kind, absolute, recursive=recursive, id_map=id_map, follow=follow),)
 
     def _is_in_rootfs(self, absolute: str) -> bool:
         """As the configuration names it, and as it is called without symbolic links."""

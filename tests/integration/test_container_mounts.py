@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from host_view import MS_BIND, MS_PRIVATE, MS_SHARED, Mount, mount, parse_mounts, unmount
@@ -497,6 +498,76 @@ def test_a_root_on_a_private_mount_can_be_used(
     (other / "init").chmod(0o755)
     bundle.config["root"]["path"] = str(other)
     assert runtime.probe(bundle, "pids")["pid"] == 1
+
+
+# -- links, as crun has them -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[False, True], ids=["", "user-namespace"])
+def link(request: pytest.FixtureRequest, bundle: Bundle, source: Path) -> Path:
+    """A link of the host to the source's file; with a user namespace the runtime opens it, without one the init."""
+    if request.param:
+        bundle.map_ids((0, 100_000, 1000))
+    path = source.parent / "link"
+    path.symlink_to("/target/of/link")
+    return path
+
+
+def test_a_link_is_copied_where_the_options_say_so(runtime: Runtime, bundle: Bundle, link: Path) -> None:
+    bundle.add_mount("/deep/copy", None, link, "bind", "copy-symlink")
+    found, info = runtime.probe(bundle, "readlink", "/deep/copy", ";", "cat", "/proc/self/mountinfo")
+    assert found == "/target/of/link"
+    assert "/deep/copy" not in parse_mounts(info)
+
+
+def test_what_is_no_link_is_bound_in_spite_of_copy_symlink(runtime: Runtime, bundle: Bundle, source: Path) -> None:
+    bundle.add_mount("/data", None, source, "bind", "copy-symlink")
+    assert runtime.probe(bundle, "ls", "/data") == ["file"]
+
+
+@pytest.mark.parametrize(("there", "works"), [("/target/of/link", True), ("/elsewhere", False), (None, False)])
+def test_a_link_is_only_copied_to_where_nothing_else_is(
+    runtime: Runtime, bundle: Bundle, link: Path, there: str | None, works: bool
+) -> None:
+    if there:
+        (bundle.rootfs / "copy").symlink_to(there)
+    else:
+        bundle.write("copy", "a file")
+    bundle.add_mount("/copy", None, link, "bind", "copy-symlink")
+    result = runtime.run(bundle, "readlink", "/copy")
+    if works:
+        assert result.check().value == there
+    else:
+        result.fails("cannot bind", "file exists", "config.json#/mounts/3")
+
+
+def test_a_link_itself_is_bound_with_src_nofollow(runtime: Runtime, bundle: Bundle, link: Path) -> None:
+    bundle.add_mount("/bound", None, link, "bind", "src-nofollow")
+    bundle.write("/target/of/link", "followed in the container")
+    found, info = runtime.probe(bundle, "cat", "/bound", ";", "cat", "/proc/self/mountinfo")
+    assert found == "followed in the container"
+    assert "/bound" in parse_mounts(info)
+
+
+def test_a_link_itself_is_covered_with_dest_nofollow(runtime: Runtime, bundle: Bundle, source: Path) -> None:
+    (bundle.rootfs / "way").symlink_to("/init")
+    bundle.add_mount("/way", None, source / "file", "bind", "dest-nofollow")
+    info = runtime.probe(bundle, "cat", "/proc/self/mountinfo")
+    assert {"/way"} == set(parse_mounts(info)) & {"/way", "/init"}
+
+
+@pytest.mark.parametrize(
+    ("mount", "text"),
+    [
+        ({"type": "tmpfs", "options": ["dest-nofollow"]}, "dest-nofollow is for a bind mount, found one of type"),
+        ({"source": "/", "options": ["bind", "copy-symlink", "src-nofollow"]}, "wanted copy-symlink alone"),
+    ],
+)
+def test_words_for_links_in_the_wrong_place_are_refused(
+    runtime: Runtime, bundle: Bundle, mount: dict[str, Any], text: str
+) -> None:
+    bundle.config["mounts"].append({"destination": "/x", **mount})
+    runtime.run(bundle, "exit", "0").fails(text, "config.json#/mounts/3/options")
 
 
 # -- the root filesystem -----------------------------------------------------------------------------------------------
