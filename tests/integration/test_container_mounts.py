@@ -298,6 +298,7 @@ EFFECTS: dict[str, tuple[list[str], set[str], set[str]]] = {
 OTHERS = {
     *("async", "sync", "dirsync", "lazytime", "nolazytime", "mand", "nomand", "silent", "loud"),
     *("iversion", "noiversion", "defaults", "bind", "rbind", "tmpcopyup", "idmap", "ridmap"),
+    *("src-nofollow", "dest-nofollow", "copy-symlink"),
     *("private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave", "runbindable"),
 }
 
