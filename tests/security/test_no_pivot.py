@@ -7,6 +7,7 @@ The same program is refused in the same container with pivot_root(2), and mounts
 from __future__ import annotations
 
 import errno
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def test_user_namespace(runtime: Runtime, bundle: Bundle) -> None:
     bundle.process["capabilities"] = {kind: ["CAP_SETFCAP"] for kind in PRIVILEGES}
     for kind in ("proc", "sysfs"):
         assert reveal(runtime, bundle, kind, "--no-pivot") == REFUSED
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="knows the number of x86_64")
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS, errno.EINVAL], ids=errno.errorcode.get)
+def test_where_nothing_can_be_unmounted_it_is_covered_or_the_start_fails(
+    runtime: Runtime, bundle: Bundle, program: Callable[[str], Path], error: int
+) -> None:
+    umount2 = 166
+    runtime.wrapper = [str(program("refuse")), str(error), str(umount2), "--"]
+    if error == errno.EINVAL:  # what the kernel says of a mount that is locked
+        assert reveal(runtime, bundle, "proc", "--no-pivot") == REFUSED
+    else:
+        bundle.process["args"] = ["/reveal", "proc", "/again"]
+        runtime.run(bundle, flags=["--no-pivot"]).fails("move the root filesystem to /")
 
 
 def test_one_that_others_cover_is_found(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
