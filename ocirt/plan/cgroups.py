@@ -100,7 +100,7 @@ def _host_uid(c: Compilation) -> int | None:
     if not c.has_namespace("user"):
         return uid
     for mapping in c.linux.get("uidMappings") or ():
-        offset = uid - mapping["containerID"]
+        offset: int = uid - mapping["containerID"]
         if 0 <= offset < mapping["size"]:
             return int(mapping["hostID"]) + offset
     return None
