@@ -38,7 +38,7 @@ test-vm: packages-tests $(VENV)/pyvenv.cfg ## run the tests that need systemd, c
 	@tests/vm/test.sh $(BIN)/python $(ARGS)
 
 .PHONY: test-engines
-test-engines: packages-busybox $(STAMPS)/tests ## run the tests below podman, buildah, containerd and docker, as far as they are installed
+test-engines: packages-engines $(STAMPS)/tests ## install podman, buildah, containerd and docker, and run the tests below them (as root). ARGS as above
 	@$(BIN)/pytest tests/engines $(ARGS)
 
 .PHONY: lint
@@ -75,13 +75,15 @@ clean: ## remove everything that was built here, and .venv
 	rm -f ocirt/ocirt-init ocirt/modules.archive ocirt/config/_validator.py ocirt/_shim.c ocirt/_seccomp.c ocirt/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: packages packages-busybox packages-tests
+.PHONY: packages packages-busybox packages-tests packages-engines
 packages:
 	@packaging/debian.sh $(PYTHON)
 packages-busybox:
 	@packaging/debian.sh $(PYTHON) busybox
 packages-tests:
 	@packaging/debian.sh $(PYTHON) busybox tests
+packages-engines:
+	@packaging/debian.sh $(PYTHON) busybox tests engines
 
 $(VENV)/pyvenv.cfg: | packages
 	@echo "Making the virtual environment $(VENV)"

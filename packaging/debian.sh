@@ -1,10 +1,10 @@
 #!/bin/bash
 # Installs the Debian packages that ocirt is built from, as far as they are missing.
 #
-#     packaging/debian.sh PYTHON [busybox] [tests]
+#     packaging/debian.sh PYTHON [busybox] [tests] [engines]
 #
 # PYTHON is the interpreter that ocirt will run in. "busybox" adds what the demonstration needs, "tests" what the tests
-# call besides. What is there already, from a package or not, is left alone: everything is probed by using it.
+# call besides, "engines" the container engines that tests/engines drives, with what they want beside them. What is there already, from a package or not, is left alone: everything is probed by using it.
 set -euo pipefail
 
 python=$1
@@ -59,6 +59,16 @@ case $wanted in *" tests "*)
 	need procps "ps" command -v ps
 	need util-linux "unshare" command -v unshare
 	need iproute2 "ip" command -v ip
+	;;
+esac
+case $wanted in *" engines "*)
+	need podman "podman" command -v podman
+	need buildah "buildah" command -v buildah
+	need containerd "containerd" command -v containerd
+	need docker.io "dockerd" command -v dockerd
+	need runc "runc" command -v runc
+	need iptables "iptables" command -v iptables
+	need containernetworking-plugins "the CNI plugins" test -e /usr/lib/cni/bridge
 	;;
 esac
 

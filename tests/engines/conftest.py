@@ -26,6 +26,7 @@ PACKAGES = {
     "dockerd": "docker.io",
     "runc": "runc",
     "busybox": "busybox-static",
+    "crictl": "cri-tools",
 }
 
 

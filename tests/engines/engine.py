@@ -157,7 +157,7 @@ def make_rootfs(path: Path) -> None:
     (path / "etc/text").chmod(0o644)
 
 
-def make_archive(rootfs: Path, archive: Path) -> None:
+def make_archive(rootfs: Path, archive: Path, name: str = IMAGE, program: Sequence[str] = ("/bin/sh",)) -> None:
     """*rootfs* as an image of one layer, in the form of ``docker save``."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
@@ -167,17 +167,17 @@ def make_archive(rootfs: Path, archive: Path) -> None:
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine],
         "os": "linux",
         "created": "2024-01-01T00:00:00Z",
-        "config": {"Env": [f"PATH={SEARCH_PATH}", "FOO=bar"], "Cmd": ["/bin/sh"], "WorkingDir": "/"},
+        "config": {"Env": [f"PATH={SEARCH_PATH}", "FOO=bar"], "Cmd": [*program], "WorkingDir": "/"},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
         "history": [{"created": "2024-01-01T00:00:00Z", "created_by": "busybox"}],
     }
     text = json.dumps(config).encode()
-    name = f"{hashlib.sha256(text).hexdigest()}.json"
-    manifest = [{"Config": name, "RepoTags": [IMAGE], "Layers": [f"{digest}/layer.tar"]}]
+    config_name = f"{hashlib.sha256(text).hexdigest()}.json"
+    manifest = [{"Config": config_name, "RepoTags": [name], "Layers": [f"{digest}/layer.tar"]}]
     with tarfile.open(archive, "w") as tar:
         for member, content in (
             ("manifest.json", json.dumps(manifest).encode()),
-            (name, text),
+            (config_name, text),
             (f"{digest}/layer.tar", layer.getvalue()),
         ):
             info = tarfile.TarInfo(member)
