@@ -6,6 +6,7 @@ config/       config.json: read, validated, explained
 plan/         Config -> Plan: a list of operations, pure
 launch/       Plan -> a running process, through ocirt-init (csrc/init)
 cgroup/       control groups
+criu/         checkpoint and restore
 state.py      the state store
 cli/          the `ocirt` command, which nothing imports
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ocirt._version import __version__ as __version__
     from ocirt.container import Container as Container
     from ocirt.container import Process as Process
+    from ocirt.criu.options import CriuOptions as CriuOptions
     from ocirt.errors import ConfigError as ConfigError
     from ocirt.errors import ContainerExists as ContainerExists
     from ocirt.errors import ContainerNotFound as ContainerNotFound
@@ -37,6 +39,7 @@ _HOME = {
     "Container": "ocirt.container",
     "Options": "ocirt.options",
     "Process": "ocirt.container",
+    "CriuOptions": "ocirt.criu.options",
     "ConfigError": "ocirt.errors",
     "ContainerExists": "ocirt.errors",
     "ContainerNotFound": "ocirt.errors",

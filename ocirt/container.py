@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ocirt.cgroup import Cgroup
+    from ocirt.criu.options import CriuOptions
     from ocirt.events import Events
     from ocirt.launch.walk import Walk
     from ocirt.options import Options
@@ -93,6 +94,28 @@ class Container(Record):
         else:
             creation.walk.close()
         creation.entry.close()
+        return container
+
+    @classmethod
+    def restore(cls, id: str, bundle: str, criu: CriuOptions, options: Options | None = None) -> Container:
+        """Makes the container of a bundle out of the images of a checkpoint: it runs at return, as a child of the
+        calling process.
+
+        Raises what `create` does, and OcirtError with criu's reason. After an error nothing is left.
+        """
+        from ocirt.config.load import load_bundle
+        from ocirt.criu.restore import Restoration
+        from ocirt.options import Options
+
+        options = options or Options()
+        host.require_kernel()
+        check_id(id)
+        root = os.path.abspath(options.root or default_root())
+        restoration = Restoration(root, id, load_bundle(bundle), options, criu)
+        restoration.run()
+        container = cls(id, root, restoration.document)
+        container.warn = options.warn
+        restoration.entry.close()
         return container
 
     @classmethod
@@ -261,6 +284,19 @@ class Container(Record):
         from ocirt import control
 
         control.resume(self)
+
+    def checkpoint(self, criu: CriuOptions) -> None:
+        """Saves the processes with criu, from which `restore` makes a container again. They have ended at return, and
+        the container is deleted, unless the options leave it running.
+
+        Raises WrongStatus, UnsupportedError (with the reason, before anything is stopped), StepError, and OcirtError
+        with criu's reason; then the container goes on.
+        """
+        from ocirt.criu.dump import checkpoint
+
+        checkpoint(self, criu)
+        if not criu.leave_running and not criu.pre_dump:
+            self.delete(force=True)
 
     def update(self, resources: Mapping[str, Any]) -> None:
         """Changes limits and device rules by a ``linux.resources`` object; what it leaves out stays as it is.

@@ -25,7 +25,7 @@ def features() -> Features:
 
     annotations = {
         "dev.ocirt.version": __version__,
-        "org.opencontainers.runc.checkpoint.enabled": "false",
+        "org.opencontainers.runc.checkpoint.enabled": "true",
     }
     seccomp, library_version = seccomp_features()
     if library_version is not None:

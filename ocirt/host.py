@@ -111,6 +111,17 @@ def pid_inside(pid: int) -> int:
     return int(text[start + 6 : text.index("\n", start)].split()[-1]) if start >= 0 else pid
 
 
+def standard_streams() -> list[str]:
+    """What the standard streams of this process lead to, as /proc/self/fd names it: a pipe by its inode."""
+    streams = []
+    for fd in range(3):
+        try:
+            streams.append(os.readlink(f"/proc/self/fd/{fd}"))
+        except OSError:
+            streams.append("")
+    return streams
+
+
 class ProcessStat:
     """What /proc/PID/stat says: ``state`` (one letter) and ``start_time`` (clock ticks since boot), proc(5)."""
 

@@ -57,6 +57,11 @@ class Record:
         return bool(self._document.get("terminal"))
 
     @property
+    def streams(self) -> list[str]:
+        """Where its standard streams led to when it was made: the pipes among them are somebody else's."""
+        return list(self._document.get("streams") or [])
+
+    @property
     def uid(self) -> int:
         """User id of who created the container."""
         return int(self._document.get("uid", 0))

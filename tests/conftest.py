@@ -10,6 +10,7 @@ markers, and a test whose needs the machine does not meet is skipped with the re
     needs_kernel("6.3")   that kernel or a later one
     needs_program("ss")   a program on the PATH
     needs_filesystem("overlay")
+    needs_criu            a criu that works on this kernel; needs_criu("mem_dirty_track"): with that feature
     needs_apparmor        AppArmor, and the program that loads its profiles
     slow                  runs with --slow only
 """
@@ -99,6 +100,19 @@ def _apparmor() -> str | None:
     return _program("apparmor_parser")
 
 
+@cache
+def _criu(*features: str) -> str | None:
+    """Whether criu can work here, as it finds by itself."""
+    if shutil.which("criu") is None:
+        return "needs the program criu"
+    words = [["criu", "check"], *(["criu", "check", "--feature", feature] for feature in features)]
+    for command in words:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+        if done.returncode != 0:
+            return f"needs a criu that works on this kernel: `{' '.join(command)}` says no"
+    return None
+
+
 #: Marker -> what it means, and what is missing (None: nothing) for the marker's arguments.
 NEEDS: dict[str, tuple[str, Callable[..., str | None]]] = {
     "needs_root": ("the host's root", _root),
@@ -110,6 +124,7 @@ NEEDS: dict[str, tuple[str, Callable[..., str | None]]] = {
     "needs_kernel(version)": ("that kernel or a later one", _kernel),
     "needs_program(name)": ("a program on the PATH", _program),
     "needs_filesystem(name)": ("a filesystem that the kernel has", _filesystem),
+    "needs_criu(*features)": ("a criu that works on this kernel", _criu),
     "needs_apparmor": ("AppArmor, and the program that loads its profiles", _apparmor),
 }
 

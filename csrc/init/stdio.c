@@ -26,7 +26,8 @@ static int open_null_readonly(int *ret_fd)
 	ret = (int)sys_mount_setattr(tree_fd, AT_RECURSIVE, &attr);
 	if (ret < 0)
 		return ret;
-	ret = (int)sys_openat(tree_fd, "null", O_RDWR | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0);
+	/* Not with O_NOFOLLOW, which a descriptor keeps: criu opens it again as it was, by a link of procfs. */
+	ret = (int)sys_openat2(tree_fd, "null", O_RDWR | O_NOCTTY | O_CLOEXEC, 0, RESOLVE_NO_SYMLINKS);
 	if (ret < 0)
 		return ret;
 	*ret_fd = ret;

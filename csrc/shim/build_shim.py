@@ -63,7 +63,7 @@ ffibuilder.set_source(
     #include "bpf.h"
     #include "signals.h"
     """,
-    sources=[os.path.join(SOURCE, name) for name in ("shim.c", "spawn.c", "mount.c", "bpf.c", "signals.c")],
+    sources=[os.path.join(SOURCE, name) for name in ("shim.c", "spawn.c", "mount.c", "criu.c", "bpf.c", "signals.c")],
     include_dirs=[SOURCE],
     depends=[os.path.join(SOURCE, name) for name in ("shim.h", "bpf.h", "clone.h", "signals.h", "../plan.h")],
     define_macros=[("_GNU_SOURCE", None)],

@@ -33,21 +33,28 @@ int ocirt_open_tree(int dir_fd, const char *path, uint32_t flags)
 	return fd < 0 ? -errno : fd;
 }
 
-int ocirt_isolate_directory(int dir_fd)
+/* mount_setattr(2). */
+static int set_attributes(int dir_fd, const char *path, unsigned flags, uint64_t set)
 {
 	/* struct mount_attr of <linux/mount.h>, which cannot be included beside the C library's <sys/mount.h>. */
 	struct {
 		uint64_t set, clear, propagation, userns_fd;
-	} attr = { .set = 1 /* MOUNT_ATTR_RDONLY */ };
+	} attr = { .set = set };
+
+	return syscall(SYS_mount_setattr, dir_fd, path, flags, &attr, sizeof attr) < 0 ? -errno : 0;
+}
+
+int ocirt_isolate_directory(int dir_fd)
+{
 	int fd = ocirt_open_tree(dir_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	int ret;
 
 	if (fd < 0)
 		return fd;
-	if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0) {
-		int error = errno;
-
+	ret = set_attributes(fd, "", AT_EMPTY_PATH, 1 /* MOUNT_ATTR_RDONLY */);
+	if (ret < 0) {
 		close(fd);
-		return -error;
+		return ret;
 	}
 	return fd;
 }
@@ -93,6 +100,32 @@ int ocirt_open_tree_of(int pidfd, const char *path, uint32_t flags)
 	int ret = run_in_child(open_tree_child, &tree);
 
 	return ret < 0 ? ret : tree.result;
+}
+
+struct attributes {
+	int pidfd;
+	const char *path;
+	uint64_t set;
+	unsigned flags;
+	int result;
+};
+
+static int set_attributes_child(void *argument)
+{
+	struct attributes *attributes = argument;
+
+	attributes->result = setns(attributes->pidfd, CLONE_NEWNS) < 0
+				     ? -errno
+				     : set_attributes(AT_FDCWD, attributes->path, attributes->flags, attributes->set);
+	_exit(0);
+}
+
+int ocirt_set_attributes_of(int pidfd, const char *path, uint64_t set, int recursive)
+{
+	struct attributes attributes = { pidfd, path, set, recursive ? AT_RECURSIVE : 0, 0 };
+	int ret = run_in_child(set_attributes_child, &attributes);
+
+	return ret < 0 ? ret : attributes.result;
 }
 
 int ocirt_fs_open(const char *type)

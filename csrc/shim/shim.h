@@ -20,6 +20,12 @@ int ocirt_channel_pair(int ret_fds[2]);
  * but stdio and the preserve_fds descriptors from 3 on. Signal dispositions and mask are the default ones. */
 int ocirt_spawn(int exe_fd, int channel_fd, uint32_t preserve_fds, int *ret_pidfd);
 
+/* Starts the program at path as `criu swrk 3` with the runtime's stdio, its environment, and fds as the descriptors from 3 on.
+ * With a rootfs it is in a mount namespace of its own, where rootfs is bound at mount_point and nothing that is mounted reaches
+ * the host; NULL: in the caller's. With a keyring it has a session keyring of that name. */
+int ocirt_spawn_criu(const char *path, const int *fds, uint32_t fd_count, const char *rootfs, const char *mount_point,
+		     const char *keyring);
+
 /* Sends one command with fd_count descriptors. */
 int ocirt_send(int channel_fd, uint32_t kind, const int *fds, uint32_t fd_count);
 
@@ -34,6 +40,10 @@ int ocirt_open_tree(int dir_fd, const char *path, uint32_t flags);
 
 /* The same in the mount namespace of a process, at whose root an absolute path begins, with the caller's privileges. */
 int ocirt_open_tree_of(int pidfd, const char *path, uint32_t flags);
+
+/* Sets MOUNT_ATTR_* on the mount at path in the mount namespace of a process, on all below it too with recursive; path as in the
+ * previous one: mount_setattr(2). -EINVAL where nothing is mounted. */
+int ocirt_set_attributes_of(int pidfd, const char *path, uint64_t set, int recursive);
 
 /* A new filesystem: fsopen(2); fsconfig(2) with FSCONFIG_SET_FLAG for an option without a value (NULL), else with
  * FSCONFIG_SET_STRING; and last FSCONFIG_CMD_CREATE with fsmount(2), whose attributes are MOUNT_ATTR_* (Linux 5.2). */

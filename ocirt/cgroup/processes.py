@@ -7,8 +7,9 @@ import os
 import time
 
 from ocirt.cgroup import v1, v2
-from ocirt.cgroup.directory import OPEN_DIRECTORY, below, read
+from ocirt.cgroup.directory import OPEN_DIRECTORY, below, read, write
 from ocirt.cgroup.freezer import is_frozen
+from ocirt.errors import StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,16 @@ def pids_below(path: str) -> list[int]:
     finally:
         os.close(top_fd)
     return pids
+
+
+def enter(directories: Iterable[Directory], pid: int) -> None:
+    """Move the process *pid* into all of these cgroups. StepError."""
+    for directory in directories:
+        try:
+            write(directory.path + "/cgroup.procs", str(pid))
+        except OSError as error:
+            step = "enter cgroup " + directory.path
+            raise StepError(step, error.errno or 0, filename=directory.path) from error
 
 
 def signal_all(path: str, signal: int, *, frozen: bool) -> None:

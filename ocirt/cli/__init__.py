@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 #: Every command, in the order of the help, and what it does.
 COMMANDS: dict[str, str] = {
+    "checkpoint": "save a running container in files, with criu",
     "create": "create a container",
     "delete": "delete any resources held by the container, often used with a detached container",
     "devices": "put devices into a running container, or take them out of it",
@@ -39,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "pause": "suspend all processes inside a container",
     "plan": "show the steps that would create the container of a bundle",
     "ps": "display the processes that run inside a container",
+    "restore": "make a running container of the files of a checkpoint",
     "resume": "let all processes of a paused container run again",
     "run": "create and run a container",
     "spec": "create a new specification file",

@@ -82,6 +82,7 @@ FILTER_ANNOTATION = "run.oci.seccomp_bpf_data"
 CONTEXT_TYPES = ("context", "defcontext", "fscontext", "rootcontext")
 #: The annotations that change how a container is made; one that ends in a dot is a prefix.
 ANNOTATIONS = (
+    "org.criu.config",
     "org.systemd.property.",
     *PATH_ANNOTATIONS,
     FILTER_ANNOTATION,

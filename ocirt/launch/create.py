@@ -174,17 +174,7 @@ class Creation:
 
     def _launch(self, plan: Plan, compilation: Compilation) -> None:
         bundle_fd = os.open(self.bundle.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        doer = Creator(bundle_fd=bundle_fd, cgroup=self.cgroup, console=self._console, state_text=self._state_text)
-        doer.annotations = self.config.get("annotations") or {}
-        doer.bundle = self.bundle.path
-        doer.listener = self._listen
-        doer.mounts_joined = self._mounts_joined
-        doer.privileged = compilation.host.privileged
-        doer.settings = compilation.settings
-        doer.cgroup_made = self._cgroup_made
-        doer.make_resctrl = self._make_resctrl
-        doer.move_net_devices = self._move_net_devices
-        self.doer = doer
+        doer = self.doer = self._creator(compilation, bundle_fd)
         try:
             self.walk = Walk(plan, doer, self.options.timeline)
             self.walk.run()
@@ -197,6 +187,19 @@ class Creation:
     def _mounts_joined(self, namespace_fd: int) -> None:
         # Kept for the undoing: later on the path may lead elsewhere, as when a pid is another process's.
         self.joined_mounts_fd = os.dup(namespace_fd)
+
+    def _creator(self, compilation: Compilation, bundle_fd: int) -> Creator:
+        doer = Creator(bundle_fd=bundle_fd, cgroup=self.cgroup, console=self._console, state_text=self._state_text)
+        doer.annotations = self.config.get("annotations") or {}
+        doer.bundle = self.bundle.path
+        doer.listener = self._listen
+        doer.mounts_joined = self._mounts_joined
+        doer.privileged = compilation.host.privileged
+        doer.settings = compilation.settings
+        doer.cgroup_made = self._cgroup_made
+        doer.make_resctrl = self._make_resctrl
+        doer.move_net_devices = self._move_net_devices
+        return doer
 
     def _cgroup_made(self) -> None:
         self._write_state(0, "creating")
@@ -229,17 +232,21 @@ class Creation:
             self.entry.write_document("start.json", _remaining(self.walk))
         self.entry.write("config.json", self.bundle.text)
         self._write_state(self.walk.pid, "created")
-        self.options.send_pidfd(self.walk.pidfd)
-        receiver = self.document["annotations"].get("run.oci.pidfd_receiver")
-        if receiver:
-            origin = "/annotations/run.oci.pidfd_receiver"
-            send_pidfd(self.walk.pidfd, os.path.join(self.bundle.path, receiver), origin)
-        self.options.write_pid_file(self.walk.pid)
+        self._tell(self.walk.pid, self.walk.pidfd)
         if not self.options.attached:
             self.walk.commit(and_start=False)
         if self.net_devices is not None:
             self.net_devices.close()
             self.net_devices = None
+
+    def _tell(self, pid: int, pidfd: int) -> None:
+        """Tells the caller of the container's process."""
+        self.options.send_pidfd(pidfd)
+        receiver = self.document["annotations"].get("run.oci.pidfd_receiver")
+        if receiver:
+            origin = "/annotations/run.oci.pidfd_receiver"
+            send_pidfd(pidfd, os.path.join(self.bundle.path, receiver), origin)
+        self.options.write_pid_file(pid)
 
     def _listen(self) -> int:
         path = self.entry.socket_path(LISTENER)
@@ -290,6 +297,7 @@ class Creation:
                 "ownMountNamespace": "mount" in kinds,
                 "noPivot": self.options.no_pivot,
                 "noNewKeyring": self.options.no_new_keyring,
+                "streams": host.standard_streams(),
             }
         stat = host.process_stat(pid) if pid else None
         self.document["status"] = status

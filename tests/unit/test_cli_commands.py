@@ -460,6 +460,7 @@ def test_a_command_imports_no_other_command_but_what_it_builds_on(name: str) -> 
         "ps": {"list"},
         "stats": {"events"},
         "devices": {"mounts"},
+        "restore": {"create", "checkpoint"},
     }
     assert imported & COMMANDS.keys() == {name} | builds_on.get(name, set())
 

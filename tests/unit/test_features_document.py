@@ -51,7 +51,7 @@ def test_the_versions_are_those_of_the_spec_ocirt_and_libseccomp() -> None:
     assert (document["ociVersionMin"], document["ociVersionMax"]) == ("1.0.0", "1.3.0")
     assert document["annotations"]["dev.ocirt.version"] == __version__
     assert re.fullmatch(r"2\.\d+\.\d+", document["annotations"]["io.github.seccomp.libseccomp.version"])
-    assert document["annotations"]["org.opencontainers.runc.checkpoint.enabled"] == "false"
+    assert document["annotations"]["org.opencontainers.runc.checkpoint.enabled"] == "true"
 
 
 def test_all_hooks_and_namespaces_of_the_spec_are_listed() -> None:
