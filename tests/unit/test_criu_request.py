@@ -80,6 +80,12 @@ def test_mapped_mounts_are_refused() -> None:
         request.externals(compilation(mounts=[mount]))
 
 
+@pytest.mark.parametrize("option", ["src-nofollow", "dest-nofollow"])
+def test_mounts_of_links_are_refused(option: str) -> None:
+    with pytest.raises(UnsupportedError, match="follow symbolic links"):
+        request.externals(compilation(mounts=[bind("/data", "/src", option)]))
+
+
 @pytest.mark.parametrize(
     ("linux", "text"),
     [
