@@ -79,6 +79,7 @@ VALUES: dict[str, Kind] = {
     "preserve-fds": NOTHING,
     "process": FILE,
     "process-label": NOTHING,
+    "record-seccomp": FILE,
     "resources": FILE,
     "root": FOLDER,
     "rootless": ("true", "false", "auto"),

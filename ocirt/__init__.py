@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ocirt.errors import WrongStatus as WrongStatus
     from ocirt.options import Options as Options
     from ocirt.seccomp_agent import SeccompAgent as SeccompAgent
+    from ocirt.seccomp_recorder import SeccompRecorder as SeccompRecorder
 
 _HOME = {
     "Container": "ocirt.container",
@@ -52,6 +53,7 @@ _HOME = {
     "UnsupportedError": "ocirt.errors",
     "WrongStatus": "ocirt.errors",
     "SeccompAgent": "ocirt.seccomp_agent",
+    "SeccompRecorder": "ocirt.seccomp_recorder",
     "__version__": "ocirt._version",
 }
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ocirt.launch.walk import Walk
     from ocirt.plan.op import Compilation
+    from ocirt.seccomp_recorder import SeccompRecorder
     from ocirt.timeline import Timeline
 
 
@@ -28,7 +29,8 @@ class Options:
     descriptors from 3 on are the program's. console_socket: path of a socket, or console_fd: a descriptor of one, that
     gets the pty master. pidfd_socket: path of a socket that gets a pidfd of the process. pid_file: path of a file that
     gets its pid. attached: the process that creates the container starts it too (run). sub_cgroups, ignore_paused: for
-    exec. warn and trace are called with a line of text each. timeline gets what was done and when.
+    exec. recorder: notes the system calls of the container, in place of ``linux.seccomp``. warn and trace are called
+    with a line of text each. timeline gets what was done and when.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class Options:
         "pid_file",
         "pidfd_socket",
         "preserve_fds",
+        "recorder",
         "root",
         "sub_cgroups",
         "timeline",
@@ -64,6 +67,7 @@ class Options:
         attached: bool = False,
         sub_cgroups: Mapping[str, str] | None = None,
         ignore_paused: bool = False,
+        recorder: SeccompRecorder | None = None,
         warn: Callable[[str], None] = _ignore,
         trace: Callable[[str], None] | None = None,
         timeline: Timeline | None = None,
@@ -80,6 +84,7 @@ class Options:
         self.attached = attached
         self.sub_cgroups = sub_cgroups
         self.ignore_paused = ignore_paused
+        self.recorder = recorder
         self.warn = warn
         self.trace = trace
         self.timeline = timeline

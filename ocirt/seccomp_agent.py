@@ -202,8 +202,8 @@ class SeccompAgent:
     ) -> None:
         """Makes the socket, for its owner alone; StepError where that fails.
 
-        *fallback* answers calls without a handler: an errno, or CONTINUE. *on_error* is told what `serve` otherwise
-        raises: exceptions of handlers, and what a runtime sends that is no container process state.
+        *fallback* answers calls without a handler: an errno, CONTINUE, or a handler. *on_error* is told what `serve`
+        otherwise raises: exceptions of handlers, and what a runtime sends that is no container process state.
         """
         self.path = os.fspath(path)
         self._fallback = fallback
@@ -367,7 +367,7 @@ class SeccompAgent:
         elif isinstance(self._fallback, int):
             raise OSError(self._fallback, os.strerror(self._fallback))
         else:
-            result = self._fallback
+            result = self._fallback(call) if callable(self._fallback) else self._fallback
         if call.answered:
             return
         if result is self.CONTINUE:

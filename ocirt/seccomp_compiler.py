@@ -194,6 +194,14 @@ def syscall_number(token: int, name: str) -> int:
     return lib.seccomp_syscall_resolve_name_arch(token, name.encode("ascii", "replace").replace(b"\0", b"?"))
 
 
+def syscall_name(arch: int, number: int) -> str:
+    """The name of a system call of an AUDIT_ARCH_*, "" where libseccomp knows none."""
+    is_x32 = arch == lib.AUDIT_ARCH_X86_64 and number & X32_SYSCALL_BIT
+    name = ffi.new("char[64]")
+    lib.ocirt_syscall_name(lib.SCMP_ARCH_X32 if is_x32 else arch, number, name)
+    return str(ffi.string(name).decode())
+
+
 def is_syscall(name: str) -> bool:
     """Whether a system call has this name on any architecture that libseccomp knows."""
     return syscall_number(lib.SCMP_ARCH_NATIVE, name) != lib.__NR_SCMP_ERROR

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,6 +20,14 @@ int ocirt_seccomp_flags_supported(unsigned int flags)
 	/* The kernel checks the flags before it reads the program (seccomp_set_mode_filter), so that a NULL program
 	 * ends in EFAULT where it knows them all, and in EINVAL where not. */
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, NULL) == -1 && errno == EFAULT;
+}
+
+void ocirt_syscall_name(unsigned int arch, int number, char ret_name[64])
+{
+	char *name = seccomp_syscall_resolve_num_arch(arch, number);
+
+	snprintf(ret_name, 64, "%s", name ? name : "");
+	free(name);
 }
 
 const char *ocirt_libseccomp_path(void)

@@ -23,6 +23,9 @@
 /* 1 when seccomp(2) of this kernel takes the SECCOMP_FILTER_FLAG_* of flags together, else 0. Installs nothing. */
 int ocirt_seccomp_flags_supported(unsigned int flags);
 
+/* The name of a system call on an architecture (AUDIT_ARCH_*, SCMP_ARCH_X32), or "" where the library knows none. */
+void ocirt_syscall_name(unsigned int arch, int number, char ret_name[64]);
+
 /* The file that libseccomp was loaded from, as the dynamic linker names it, or NULL. Valid until the process ends. */
 const char *ocirt_libseccomp_path(void);
 

@@ -6,13 +6,38 @@ from ocirt.cli.create import CONTAINER_DESCRIPTION, CONTAINER_FLAGS, container_o
 from ocirt.cli.parser import Command, Flag, UsageError
 from ocirt.container import Container
 from ocirt.errors import ContainerNotFound
+from ocirt.json_text import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirt.cli.parser import Call
+    from ocirt.seccomp_recorder import SeccompRecorder
 
 
 def run(call: Call) -> int:
+    words = call.words
+    if words.text("record-seccomp") is not None:
+        return _record(call)
+    return _run(call)
+
+
+def _record(call: Call) -> int:
+    """Runs the container, and writes the profile that it needs whatever became of it."""
+    if call.words.flag("detach"):
+        raise UsageError("a profile is recorded as long as the container is in the foreground: not with --detach")
+    from ocirt.seccomp_recorder import SeccompRecorder
+
+    path = call.words.text("record-seccomp") or ""
+    with open(path, "w") as file:
+        with SeccompRecorder() as recorder:
+            status = _run(call, recorder)
+        file.write(dumps(recorder.profile(), indent=4) + "\n")
+    for arch, number in sorted(recorder.unknown):
+        call.log.warning(f"not in the profile, since libseccomp has no name for it: system call {number} of {arch:#x}")
+    return status
+
+
+def _run(call: Call, recorder: SeccompRecorder | None = None) -> int:
     words = call.words
     if words.flag("detach"):
         container = _create(call, console_fd=None)
@@ -23,7 +48,7 @@ def run(call: Call) -> int:
     from ocirt.console import Foreground
 
     with Foreground(subreaper=not words.flag("no-subreaper")) as foreground:
-        container = _create(call, console_fd=foreground.console_fd)
+        container = _create(call, console_fd=foreground.console_fd, recorder=recorder)
         _start(container, keep=words.flag("keep"))
         try:
             status = foreground.wait(container, terminal=container.has_terminal)
@@ -35,11 +60,11 @@ def run(call: Call) -> int:
     return status
 
 
-def _create(call: Call, *, console_fd: int | None) -> Container:
+def _create(call: Call, *, console_fd: int | None, recorder: SeccompRecorder | None = None) -> Container:
     bundle = call.words.text("bundle") or "."
-    return Container.create(
-        call.words.arguments[0], bundle, container_options(call, console_fd=console_fd, attached=True)
-    )
+    options = container_options(call, console_fd=console_fd, attached=True)
+    options.recorder = recorder
+    return Container.create(call.words.arguments[0], bundle, options)
 
 
 def _start(container: Container, *, keep: bool) -> None:
@@ -71,6 +96,7 @@ COMMAND = Command(
         *CONTAINER_FLAGS,
         Flag("detach", "detach from the container's process", short="d", kind="bool"),
         Flag("keep", "do not delete the container after it exits", kind="bool"),
+        Flag("record-seccomp", "write the smallest linux.seccomp that this run of the container needs to this file"),
         Flag("no-subreaper", "do not reap the orphans of the container's processes", kind="bool"),
     ),
     minimum=1,
@@ -78,6 +104,7 @@ COMMAND = Command(
     prefix="ocirt run failed: ",
     examples=(
         ("Run the bundle in the current directory, with this terminal", "{program} run hello"),
+        ("Find out which system calls it needs", "{program} run --record-seccomp seccomp.json hello"),
         ("In the background", "{program} run --detach --bundle DIR hello </dev/null >hello.log 2>&1"),
     ),
 )

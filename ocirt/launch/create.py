@@ -158,6 +158,12 @@ class Creation:
             hooks.run_poststop(self.document["poststop"], state, annotations, self.bundle.path, self.options.warn)
 
     def _filter(self) -> Any:
+        if self.options.recorder is not None:
+            linux = self.config.setdefault("linux", {})
+            if has_filter(self.config):
+                self.options.warn("the seccomp filter of the configuration is not in force while a profile is recorded")
+            linux["seccomp"] = self.options.recorder.section()
+            return self.options.recorder.filter()
         if not has_filter(self.config):
             return None
         from ocirt.seccomp import container_filter

@@ -75,8 +75,8 @@ BINDS = {"bind": False, "rbind": True}
 # runc's own: what the image has at the place of a tmpfs is copied into it.
 EXTENSIONS = frozenset(("tmpcopyup",))
 
-# crun's own, for binds: flags of BIND. A link at the end of the source, or of the destination, is not followed; one that
-# is the source is made again at the destination.
+# crun's own, for binds: flags of BIND. A link at the end of the source, or of the destination, is not followed; one
+# that is the source is made again at the destination.
 LINKS = {
     "src-nofollow": ("SOURCE_LINK",),
     "dest-nofollow": ("TARGET_LINK",),
