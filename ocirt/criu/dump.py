@@ -34,22 +34,16 @@ def checkpoint(container: Container, options: CriuOptions) -> None:
     options.check()
     status = container.status()
     if status not in _ALLOWED:
-        raise WrongStatus(
-            f"Container cannot be checkpointed in {status} state",
-            status=status,
-            operation="checkpoint",
-            allowed=_ALLOWED,
-        )
+        raise _wrong(f"Container cannot be checkpointed in {status} state", status)
     compilation = _compilation(container)
     request.refuse(compilation)
+    if options.parent_path is not None:
+        images.check_parent(options.image_path, options.parent_path)
+    criu = ready(options)
     fds: list[int] = []
     try:
-        image_fd = images.open_directory(options.image_path, make=True)
+        image_fd = work_fd = images.open_directory(options.image_path, make=True)
         fds.append(image_fd)
-        if options.parent_path is not None:
-            images.check_parent(image_fd, options.parent_path)
-        criu = ready(options)
-        work_fd = image_fd
         if options.work_path is not None:
             work_fd = images.open_directory(options.work_path, make=True)
             fds.append(work_fd)
@@ -60,9 +54,16 @@ def checkpoint(container: Container, options: CriuOptions) -> None:
             streams.write(image_fd)
             fields["external"] += streams.files()
         _dump(container, criu, options, fields, was_paused=status == "paused")
+    except (FileNotFoundError, ProcessLookupError):
+        # Files of procfs: the init has ended meanwhile.
+        raise _wrong("container not running", "stopped") from None
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _wrong(text: str, status: str) -> WrongStatus:
+    return WrongStatus(text, status=status, operation="checkpoint", allowed=_ALLOWED)
 
 
 def require_root() -> None:
@@ -72,13 +73,12 @@ def require_root() -> None:
 
 def ready(options: CriuOptions) -> Criu:
     """criu, if it can do what is asked for; UnsupportedError with the reason."""
-    criu = Criu.find()
-    criu.check()
+    features = {}
     if options.pre_dump or options.parent_path is not None:
-        criu.require_feature("mem_dirty_track", "saving the memory in advance")
+        features["mem_dirty_track"] = "saving the memory in advance"
     if options.lazy_pages:
-        criu.require_feature("uffd-noncoop", "fetching memory when it is used")
-    return criu
+        features["uffd-noncoop"] = "fetching memory when it is used"
+    return Criu.find(features)
 
 
 def _compilation(container: Container) -> Compilation:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 
 from ocirt.errors import OcirtError, StepError, UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: External namespaces, the freezer of cgroup v2, notifications and the profile of a restore are all there.
 OLDEST = (3, 16)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LOG_LIMIT = 8 << 20
 _ERRORS = 6
+_FEATURE = "checkpoint and restore"
 
 
 class Criu:
@@ -23,36 +29,40 @@ class Criu:
         self.version = version
 
     @classmethod
-    def find(cls) -> Criu:
-        """The first on the PATH of the runtime. UnsupportedError when there is none, or when it is too old."""
+    def find(cls, features: Mapping[str, str] = MappingProxyType({})) -> Criu:
+        """The first on the PATH of the runtime. UnsupportedError, with criu's reason, when there is none, it is too old
+        or cannot work on this kernel, or when it lacks one of *features*: what `criu check --feature` knows -> who
+        needs it."""
         path = _look_up("criu")
         if path is None:
-            raise UnsupportedError("checkpoint and restore", "the program criu, which is not on the PATH")
-        output = _run(path, "--version")[1]
-        version = output.partition("Version:")[2].split()
-        if not version:
-            raise UnsupportedError(
-                "checkpoint and restore", f"a criu that says its version: {path} says {output[:80]!r}"
-            )
-        if _numbers(version[0]) < OLDEST:
-            oldest = ".".join(map(str, OLDEST))
-            raise UnsupportedError("checkpoint and restore", f"criu {oldest} or newer, and {path} is {version[0]}")
-        return cls(path, version[0])
-
-    def check(self) -> None:
-        """UnsupportedError when criu cannot work on this kernel, with criu's reason."""
-        status, output = _run(self.path, "check", "-v4", "-o", "-")
+            raise UnsupportedError(_FEATURE, "the program criu, which is not on the PATH")
+        # At the same time: each of them tries the kernel, which takes longer than it keeps a processor busy.
+        asked = [_Run(path, "--version"), _Run(path, "check", "-v4", "-o", "-")]
+        asked += [_Run(path, "check", "--feature", name) for name in features]
+        (_, about), (status, output), *answers = [run.wait() for run in asked]
+        version = _version(path, about)
         if status != 0:
             reasons = errors_of(output) or output.strip().splitlines()[-1:] or [f"exit status {status}"]
-            needs = f"a criu that works on Linux {os.uname().release}, and {self.version} does not: {reasons[0]}"
-            error = UnsupportedError("checkpoint and restore", needs)
-            error.hint = f"what all it finds: {self.path} check -v4 -o -"
+            needs = f"a criu that works on Linux {os.uname().release}, and {version} does not: {reasons[0]}"
+            error = UnsupportedError(_FEATURE, needs)
+            error.hint = f"what all it finds: {path} check -v4 -o -"
             raise error
+        for (name, who), (status, _) in zip(features.items(), answers, strict=True):
+            if status != 0:
+                raise UnsupportedError(
+                    who, f"a kernel and a criu with {name}, and `criu check --feature {name}` says no"
+                )
+        return cls(path, version)
 
-    def require_feature(self, name: str, who: str) -> None:
-        """UnsupportedError when criu or this kernel lacks what `criu check --feature` knows as *name*, for *who*."""
-        if _run(self.path, "check", "--feature", name)[0] != 0:
-            raise UnsupportedError(who, f"a kernel and a criu with {name}, and `criu check --feature {name}` says no")
+
+def _version(path: str, output: str) -> str:
+    words = output.partition("Version:")[2].split()
+    if not words:
+        raise UnsupportedError(_FEATURE, f"a criu that says its version: {path} says {output[:80]!r}")
+    if _numbers(words[0]) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise UnsupportedError(_FEATURE, f"criu {oldest} or newer, and {path} is {words[0]}")
+    return words[0]
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -68,23 +78,31 @@ def _look_up(name: str) -> str | None:
     return None
 
 
-def _run(*words: str) -> tuple[int, str]:
-    """Runs a program, with nothing to read; its exit status, and what it has printed."""
-    output = os.memfd_create("criu-output", os.MFD_CLOEXEC)
-    try:
+class _Run:
+    """A program that runs, with nothing to read."""
+
+    __slots__ = ("_output", "_pid")
+
+    def __init__(self, *words: str) -> None:
+        self._output = os.memfd_create("criu-output", os.MFD_CLOEXEC)
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, output, 1),
-            (os.POSIX_SPAWN_DUP2, output, 2),
+            (os.POSIX_SPAWN_DUP2, self._output, 1),
+            (os.POSIX_SPAWN_DUP2, self._output, 2),
         ]
         try:
-            pid = os.posix_spawn(words[0], words, os.environ, file_actions=actions, setsigmask=())
+            self._pid = os.posix_spawn(words[0], words, os.environ, file_actions=actions, setsigmask=())
         except OSError as error:
+            os.close(self._output)
             raise StepError(f"execute {words[0]}", error.errno or 0, filename=words[0]) from None
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return status, os.pread(output, _LOG_LIMIT, 0).decode("utf-8", "replace")
-    finally:
-        os.close(output)
+
+    def wait(self) -> tuple[int, str]:
+        """Its exit status, and what it has printed."""
+        try:
+            status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+            return status, os.pread(self._output, _LOG_LIMIT, 0).decode("utf-8", "replace")
+        finally:
+            os.close(self._output)
 
 
 def errors_of(log: str) -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from host_view import parse_mounts
+from host_view import parse_mounts, wait_readable
 from support import CGROUP, MQUEUE, SHM, SYSFS, Bundle, Container, Result, Runtime
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_criu]
@@ -384,3 +385,63 @@ def test_an_id_that_is_in_use_is_not_restored(runtime: Runtime, bundle: Bundle, 
     words = ("restore", "--detach", "--bundle", str(bundle.path), *saved.words, container.id)
     runtime(*words).fails("container with given ID already exists")
     assert container.status == "running"
+
+
+# -- terminals ---------------------------------------------------------------------------------------------------------
+
+
+class Console:
+    """The engine's end of a console socket, which takes one terminal at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen()
+
+    def master(self) -> int:
+        connection, _ = self._server.accept()
+        with connection:
+            wait_readable(connection.fileno(), "the master of the terminal")
+            _, (fd,), _, _ = socket.recv_fds(connection, 4096, 1)
+        return fd
+
+    def close(self) -> None:
+        self._server.close()
+
+
+def test_a_terminal_is_that_of_the_restore(runtime: Runtime, bundle: Bundle, saved: Saved, tmp_path: Path) -> None:
+    bundle.process["terminal"] = True
+    console = Console(tmp_path / "console.sock")
+    flags = ("--console-socket", str(console.path))
+    container = runtime.create(bundle, "print", "ready", ";", "echo", flags=flags)
+    fds = [console.master()]
+    try:
+        container.start()
+        read_until(fds[0], b"ready")
+        checkpoint(container, saved).check()
+        second = restore(runtime, bundle, saved, *flags)
+        fds.append(console.master())
+        os.write(fds[1], b"typed\n")
+        read_until(fds[1], b"typed\ntyped")  # the echo, and what the program says; its mode is the saved one
+        assert second.status == "running"
+    finally:
+        for fd in fds:
+            os.close(fd)
+        console.close()
+
+
+def test_a_terminal_needs_a_socket(runtime: Runtime, bundle: Bundle, saved: Saved) -> None:
+    bundle.process["terminal"] = True
+    bundle.save()
+    saved.images.mkdir()
+    words = ("restore", "--detach", "--bundle", str(bundle.path), *saved.words, runtime.new_id())
+    runtime(*words).fails("cannot allocate tty if ocirt will detach without setting console socket")
+
+
+def read_until(fd: int, end: bytes) -> bytes:
+    found = b""
+    while end not in found:
+        wait_readable(fd, f"{end!r} behind {found!r}")
+        found += os.read(fd, 4096)
+    return found

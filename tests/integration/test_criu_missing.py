@@ -60,8 +60,10 @@ def goes_on(container: Container) -> bool:
 
 
 def test_no_criu(container: Container, tmp_path: Path) -> None:
+    """As in all that follow, no directory is made for images that there will not be."""
     result = checkpoint(container, tmp_path, None)
     result.fails("checkpoint and restore is not supported here: needs the program criu, which is not on the PATH")
+    assert not (tmp_path / "images").exists()
     assert goes_on(container)
 
 
@@ -116,7 +118,7 @@ def test_a_restore_says_the_same(runtime: Runtime, bundle: Bundle, tmp_path: Pat
         (["--page-server", "[::1]:x"], "Invalid port number: x"),
         (["--status-fd", "77"], "invalid --status-fd argument 77"),
         (["--parent-path", "/images"], "--parent-path must be relative"),
-        (["--parent-path", "../nowhere"], "invalid --parent-path: ../nowhere: no such file or directory"),
+        (["--parent-path", "../nowhere"], "invalid --parent-path: ../nowhere: "),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
