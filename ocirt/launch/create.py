@@ -199,6 +199,7 @@ class Creation:
         doer.annotations = self.config.get("annotations") or {}
         doer.bundle = self.bundle.path
         doer.listener = self._listen
+        doer.save_words = self._save_words
         doer.mounts_joined = self._mounts_joined
         doer.privileged = compilation.host.privileged
         doer.settings = compilation.settings
@@ -231,12 +232,16 @@ class Creation:
         self.net_devices = NetDevices(pid, "/linux/netDevices")
         self.net_devices.move(wanted)
 
-    def _publish(self) -> None:
-        """The init is ready: from now on there is a created container."""
+    def _save_words(self) -> None:
+        """What start and exec will ask for, while there is nothing to do but to wait for the init."""
         assert self.walk is not None
         if not self.options.attached:
             self.entry.write_document("start.json", _remaining(self.walk))
         self.entry.write("config.json", self.bundle.text)
+
+    def _publish(self) -> None:
+        """The init is ready: from now on there is a created container."""
+        assert self.walk is not None
         self._write_state(self.walk.pid, "created")
         self._tell(self.walk.pid, self.walk.pidfd)
         if not self.options.attached:

@@ -94,6 +94,9 @@ class Doer:
     def do(self, op: Op, pid: int) -> None:
         raise InternalError(f"a plan names a host operation {op.kind!r}")
 
+    def while_init_works(self) -> None:
+        """The init has all that it needs to get ready."""
+
     def hook_output(self, kind: str, index: int) -> bytes:
         """The end of what a hook of the container's namespaces has said."""
         output = self._hook_outputs.get((kind, index))
@@ -126,6 +129,7 @@ class Creator(Doer):
         "mounts_joined",
         "move_net_devices",
         "privileged",
+        "save_words",
         "settings",
     )
 
@@ -135,6 +139,7 @@ class Creator(Doer):
     cgroup_made: Callable[[], None]
     make_resctrl: Callable[[Any, int], None]
     mounts_joined: Callable[[int], None]
+    save_words: Callable[[], None]
     move_net_devices: Callable[[Any, int], None]
 
     def open(self, source: Source, op: Op, pid: int) -> int:
@@ -144,6 +149,9 @@ class Creator(Doer):
         if op.kind == "JOIN_NAMESPACE" and op.a == CLONE_NEWNS:
             self.mounts_joined(fd)
         return fd
+
+    def while_init_works(self) -> None:
+        self.save_words()
 
     def do(self, op: Op, pid: int) -> None:
         value: Any = op.value

@@ -10,6 +10,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ocirt.plan.op import Op, Plan
 
+#: What csrc/plan.h calls OCIRT_*, by the rest of the name.
+_NUMBERS: dict[str, int] = {name[6:]: getattr(lib, name) for name in dir(lib) if name.startswith("OCIRT_")}
+_NOTHING = (0, 0)
 _LIMIT = 1 << 31  # offsets are 32 bit; nothing sensible comes near
 
 
@@ -20,36 +23,32 @@ def init_ops(plan: Plan) -> list[Op]:
 
 def encode(ops: list[Op], preserve_fds: int) -> bytes:
     """Slots are numbered in the order of use, from 1 on: slot 0 is the clock."""
-    header = ffi.new("struct ocirt_plan *")
-    array = ffi.new("struct ocirt_op[]", len(ops))
     area = bytearray(1)  # offset 0 is the empty string
     slot = 1
-    for wire, op in zip(array, ops, strict=True):
-        wire.code = getattr(lib, "OCIRT_" + op.kind)
+    rows = []
+    for op in ops:
+        flags = 0
         for flag in op.flags:
-            wire.flags |= getattr(lib, "OCIRT_" + flag)
-        wire.slot = slot if op.sources else -1
-        slot += len(op.sources)
-        wire.mode, wire.a, wire.b, wire.c = op.mode, op.a, op.b, op.c
-        if op.path:
-            wire.path, wire.path_size = _add_text(area, op.path, op)
-        if op.text:
-            wire.text, wire.text_size = _add_text(area, op.text, op)
+            flags |= _NUMBERS[flag]
+        path = _add_text(area, op.path, op) if op.path else _NOTHING
+        text = _add_text(area, op.text, op) if op.text else _NOTHING
+        data = _NOTHING
         if op.data:
             # The kernel reads some of it as numbers.
             area.extend(bytes(-len(area) % 8))
-            wire.data, wire.data_size = len(area), len(op.data)
+            data = len(area), len(op.data)
             area += op.data
+        number = slot if op.sources else lib.OCIRT_NO_SLOT
+        slot += len(op.sources)
+        # The fields of struct ocirt_op.
+        rows.append((_NUMBERS[op.kind], flags, number, op.mode, op.a, op.b, op.c, *path, *text, *data))
     area.extend(bytes(-len(area) % 8))
     if len(area) > _LIMIT:
         raise ConfigError(f"the configuration makes a plan of {len(area)} bytes; {_LIMIT} is the limit")
-    header.magic = lib.OCIRT_MAGIC
-    header.version = lib.OCIRT_VERSION
-    header.op_count = len(ops)
-    header.slot_count = slot
-    header.preserve_fds = preserve_fds
-    header.data_size = len(area)
-    return bytes(ffi.buffer(header)) + bytes(ffi.buffer(array)) + bytes(area)
+    # Those of struct ocirt_plan.
+    header = (lib.OCIRT_MAGIC, lib.OCIRT_VERSION, len(ops), slot, preserve_fds, 0, len(area))
+    parts = ffi.new("struct ocirt_plan *", header), ffi.new("struct ocirt_op[]", rows)
+    return b"".join((*map(ffi.buffer, parts), area))
 
 
 def _add_text(area: bytearray, text: str | bytes, op: Op) -> tuple[int, int]:
