@@ -106,12 +106,14 @@ static int create_unfinished(void)
 static void leave_caller(int fd)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int persona = personality(0xffffffff); /* asks */
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGALRM, SIG_DFL);
-	personality((unsigned long)personality(0xffffffff) & ~(unsigned long)ADDR_NO_RANDOMIZE);
+	if (persona > 0 && (persona & ADDR_NO_RANDOMIZE) != 0)
+		personality((unsigned long)persona & ~(unsigned long)ADDR_NO_RANDOMIZE);
 	if (null < 0 || dup2(fd, MAKER_FD) < 0 || fcntl(MAKER_FD, F_SETFD, 0) < 0 || dup2(null, 0) < 0 ||
 	    dup2(null, 1) < 0 || dup2(null, 2) < 0 || chdir("/") < 0)
 		_exit(EXIT_FAILURE);
