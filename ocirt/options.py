@@ -29,8 +29,9 @@ class Options:
     descriptors from 3 on are the program's. console_socket: path of a socket, or console_fd: a descriptor of one, that
     gets the pty master. pidfd_socket: path of a socket that gets a pidfd of the process. pid_file: path of a file that
     gets its pid. attached: the process that creates the container starts it too (run). sub_cgroups, ignore_paused: for
-    exec. recorder: notes the system calls of the container, in place of ``linux.seccomp``. warn and trace are called
-    with a line of text each. timeline gets what was done and when.
+    exec. notify_socket: the container gets a socket at which it can say that it
+    is ready, see ocirt.notify. recorder: notes the system calls of the container, in place of ``linux.seccomp``. warn
+    and trace are called with a line of text each. timeline gets what was done and when.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Options:
         "ignore_paused",
         "no_new_keyring",
         "no_pivot",
+        "notify_socket",
         "pid_file",
         "pidfd_socket",
         "preserve_fds",
@@ -67,6 +69,7 @@ class Options:
         attached: bool = False,
         sub_cgroups: Mapping[str, str] | None = None,
         ignore_paused: bool = False,
+        notify_socket: bool = False,
         recorder: SeccompRecorder | None = None,
         warn: Callable[[str], None] = _ignore,
         trace: Callable[[str], None] | None = None,
@@ -84,6 +87,7 @@ class Options:
         self.attached = attached
         self.sub_cgroups = sub_cgroups
         self.ignore_paused = ignore_paused
+        self.notify_socket = notify_socket
         self.recorder = recorder
         self.warn = warn
         self.trace = trace

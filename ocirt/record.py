@@ -39,6 +39,16 @@ class Record:
         return str(self._document.get("bundle", ""))
 
     @property
+    def directory(self) -> str:
+        """Where its state lies."""
+        return f"{self.root}/{self.id}"
+
+    @property
+    def hears_of_ready(self) -> bool:
+        """Whether it has a socket at which it can say that it is ready: see ocirt.notify."""
+        return os.path.isdir(f"{self.directory}/notify")
+
+    @property
     def rootfs(self) -> str:
         return str(self._document.get("rootfs", ""))
 

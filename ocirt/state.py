@@ -214,12 +214,32 @@ class Entry:
         """Removes the directory with all files in it. The id is free afterwards."""
         try:
             for name in os.listdir(self.fd):
-                self.unlink(name)
+                if name == "notify":
+                    self._remove_directory(name)
+                else:
+                    self.unlink(name)
             os.rmdir(self.path)
         except FileNotFoundError:
             pass
         except OSError as error:
             raise StepError(f"remove state directory {self.path}", error.errno or 0, filename=self.path) from None
+
+    def _remove_directory(self, name: str) -> None:
+        fd = os.open(name, _OPEN, dir_fd=self.fd)
+        try:
+            for inner in os.listdir(fd):
+                os.unlink(inner, dir_fd=fd)
+        finally:
+            os.close(fd)
+        os.rmdir(name, dir_fd=self.fd)
+
+    def make_directory(self, name: str) -> None:
+        """Makes a directory that others than its owner may look into; StepError."""
+        try:
+            os.mkdir(name, 0o755, dir_fd=self.fd)
+            os.chmod(name, 0o755, dir_fd=self.fd)  # whatever the caller's umask is
+        except OSError as error:
+            raise StepError(f"create {self.path}/{name}", error.errno or 0, filename=f"{self.path}/{name}") from None
 
     def socket_path(self, name: str) -> str:
         """A path to a file in the directory that fits into sun_path (108 bytes) whatever the root's length: unix(7)."""

@@ -61,6 +61,7 @@ def container_options(call: Call, *, console_fd: int | None = None, attached: bo
         pidfd_socket=words.text("pidfd-socket"),
         pid_file=absolute(words.text("pid-file")),
         attached=attached,
+        notify_socket=bool(os.getenv("NOTIFY_SOCKET")),
         warn=call.log.warning if attached else call.log.aside,
         trace=call.log.trace if call.log.debug else None,
         timeline=call.timeline,

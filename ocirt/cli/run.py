@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from ocirt.cli.create import CONTAINER_DESCRIPTION, CONTAINER_FLAGS, container_options
 from ocirt.cli.parser import Command, Flag, UsageError
 from ocirt.container import Container
-from ocirt.errors import ContainerNotFound
+from ocirt.errors import ContainerNotFound, StepError
 from ocirt.json_text import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ocirt.cli.parser import Call
     from ocirt.seccomp_recorder import SeccompRecorder
 
@@ -41,7 +45,7 @@ def _run(call: Call, recorder: SeccompRecorder | None = None) -> int:
     words = call.words
     if words.flag("detach"):
         container = _create(call, console_fd=None)
-        _start(container, keep=words.flag("keep"))
+        _start_in_background(container, call)
         return 0
     if words.text("console-socket") is not None:
         raise UsageError("cannot use console socket if ocirt will not detach or allocate tty")
@@ -49,12 +53,15 @@ def _run(call: Call, recorder: SeccompRecorder | None = None) -> int:
 
     with Foreground(subreaper=not words.flag("no-subreaper")) as foreground:
         container = _create(call, console_fd=foreground.console_fd, recorder=recorder)
+        notify = _notify_socket(container, call)
         _start(container, keep=words.flag("keep"))
         try:
             status = foreground.wait(container, terminal=container.has_terminal)
         except BaseException:
             container.delete(force=True)
             raise
+        finally:
+            notify()
         if not words.flag("keep"):
             _delete(container, call)
     return status
@@ -65,6 +72,46 @@ def _create(call: Call, *, console_fd: int | None, recorder: SeccompRecorder | N
     options = container_options(call, console_fd=console_fd, attached=True)
     options.recorder = recorder
     return Container.create(call.words.arguments[0], bundle, options)
+
+
+def _start_in_background(container: Container, call: Call) -> None:
+    keep = call.words.flag("keep")
+    host = os.getenv("NOTIFY_SOCKET")
+    if not host:
+        _start(container, keep=keep)
+        return
+    from ocirt.notify import start_and_wait
+
+    def start() -> None:
+        _start(container, keep=keep)
+
+    start_and_wait(start, container.directory, host, container.pid, call.log.warning)
+
+
+def _notify_socket(container: Container, call: Call) -> Callable[[], None]:
+    """Passes on that the container is ready, beside all else, with the pid of this command, which ends as the container
+    does. What is returned waits for the end of that."""
+    host = os.getenv("NOTIFY_SOCKET")
+    if not host:
+        return lambda: None
+    from threading import Thread
+
+    from ocirt.notify import NotifySocket
+
+    socket = NotifySocket(container.directory, host)
+    socket.watch(container.pid)
+
+    def serve() -> None:
+        try:
+            socket.wait(os.getpid())
+        except StepError as error:
+            call.log.warning(str(error))
+        finally:
+            socket.close()
+
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+    return thread.join
 
 
 def _start(container: Container, *, keep: bool) -> None:

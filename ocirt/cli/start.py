@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ocirt.cli.parser import Command
 from ocirt.container import Container
 
@@ -14,7 +16,13 @@ def run(call: Call) -> int:
     container = Container.load(call.words.arguments[0], root=call.root)
     container.warn = call.log.warning
     container.timeline = call.timeline
-    container.start()
+    host = os.getenv("NOTIFY_SOCKET")
+    if host and container.hears_of_ready:
+        from ocirt.notify import start_and_wait
+
+        start_and_wait(container.start, container.directory, host, container.pid, call.log.warning)
+    else:
+        container.start()
     return 0
 
 

@@ -131,6 +131,7 @@ class Creation:
             self.options.warn(warning)
         self.entry = Entry.reserve(self.root, self.id)
         try:
+            self._add_notify_socket()
             plan, self.cgroup, compilation = prepare(self.bundle, self.id, self.options, filter=self._filter())
             self._check_console(compilation.console)
             self.cgroup.plan_to_make()
@@ -145,6 +146,16 @@ class Creation:
         finally:
             if self.joined_mounts_fd >= 0:
                 os.close(self.joined_mounts_fd)
+
+    def _add_notify_socket(self) -> None:
+        if not (self.options.notify_socket and self.config.get("process")):
+            return
+        from ocirt import notify
+
+        self.entry.make_directory(notify.DIRECTORY)
+        self.config["mounts"] = [*(self.config.get("mounts") or ()), notify.mount(self.entry.path)]
+        process = self.config["process"]
+        process["env"] = [*(process.get("env") or ()), f"NOTIFY_SOCKET={notify.INSIDE}"]
 
     def _run_poststop(self) -> None:
         """A failing hook stops the container, and the lifecycle goes on where it is destroyed and the poststop hooks

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -426,6 +427,20 @@ static int send_text(int argc, char **argv)
 	return NEXT;
 }
 
+/* send-to PATH TEXT: a datagram to a UNIX socket. */
+static int send_to(int argc, char **argv)
+{
+	(void)argc;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		fail("socket");
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", argv[1]);
+	json_result(sendto(fd, argv[2], strlen(argv[2]), 0, (struct sockaddr *)&address, sizeof(address)));
+	close(fd);
+	return NEXT;
+}
+
 const struct command process_commands[] = {
 	{ "exit", 1, exit_with },
 	{ "print", 1, print },
@@ -455,5 +470,6 @@ const struct command process_commands[] = {
 	{ "touch", 1, touch },
 	{ "close", 1, close_fd },
 	{ "send", 2, send_text },
+	{ "send-to", 2, send_to },
 	{ NULL, 0, NULL },
 };
