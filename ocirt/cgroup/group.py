@@ -30,7 +30,7 @@ from ocirt.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, Self
 
     from ocirt.cgroup.layout import Layout
@@ -56,13 +56,14 @@ class Cgroup:
     unit: str = ""
     warnings: Sequence[str] = ()
 
-    __slots__ = ("created", "directories", "made", "named", "rootless", "skipped")
+    __slots__ = ("_has_begun", "created", "directories", "made", "named", "rootless", "skipped")
 
     def __init__(self, directories: tuple[Directory, ...], *, rootless: bool = False, named: bool = False) -> None:
         self.directories = directories
         self.skipped: list[tuple[tuple[str, ...], str]] = []
         self.made: list[str] = []
         self.created = False
+        self._has_begun = False
         self.rootless = rootless
         self.named = named
 
@@ -178,15 +179,23 @@ class Cgroup:
         A directory that exists is joined, unless it has processes or is frozen: then, and when something cannot be
         made, StepError, and what was made is removed again.
         """
-        self._refuse_occupied()
-        self._make_all(settings)
+        if not self._has_begun:
+            self._refuse_occupied()
+            self.made = []
+        self._make_all(settings, self.directories[:-1] if self._has_begun else self.directories)
         self.created = True
 
-    def _make_all(self, settings: Sequence[Setting]) -> None:
-        """Make the directories; what was made is removed again when that fails. StepError."""
+    def begin(self) -> None:
+        """Make the v2 directory, for a process to be born in while `create` makes those of v1. StepError as there."""
+        self._refuse_occupied()
         self.made = []
+        self._make_all((), self.directories[-1:])
+        self._has_begun = True
+
+    def _make_all(self, settings: Sequence[Setting], directories: Iterable[Directory]) -> None:
+        """Make the *directories*; what was made is removed again when that fails. StepError."""
         try:
-            for directory in self.directories:
+            for directory in directories:
                 try:
                     self._make(directory, settings)
                 except StepError:
@@ -277,8 +286,7 @@ class Cgroup:
 
     def open_v2_fd(self) -> int | None:
         """A descriptor of the v2 directory for CLONE_INTO_CGROUP (clone(2), Linux 5.7), None without one. StepError."""
-        directory = self._v2
-        if directory is None:
+        if (directory := self._v2) is None:
             return None
         try:
             return os.open(directory.path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -287,8 +295,7 @@ class Cgroup:
 
     def pids(self) -> list[int]:
         """The container's processes, those in sub-cgroups too; none when the cgroup is gone. StepError."""
-        directory = self._counter
-        if directory is None:
+        if (directory := self._counter) is None:
             return []
         try:
             return pids_below(directory.path)
@@ -413,8 +420,7 @@ class Cgroup:
         return Cgroup(directories, rootless=self.rootless, named=True)
 
     def _need_freezer(self) -> Directory:
-        directory = self._freezer
-        if directory is None:
+        if (directory := self._freezer) is None:
             raise UnsupportedError("freezing the container", "a cgroup of its own, v2 or with the freezer controller")
         return directory
 
@@ -442,23 +448,17 @@ class Cgroup:
                 detail = f"container's cgroup is not empty: {count} process(es) found"
                 raise StepError("create cgroup " + path, errno.EBUSY, filename=path, origin=POINTER, detail=detail)
 
-    def _refuse_frozen(self, *, above: bool = False) -> None:
-        """StepError when a process that enters would not run, be it because a cgroup above is frozen. With *above* the
-        cgroup need not be there yet."""
-        directory = self._freezer
-        if directory is None:
+    def _refuse_frozen(self) -> None:
+        """StepError when a process that enters would not run, be it because a cgroup above is frozen. That of the
+        container need not be there yet."""
+        if (directory := self._freezer) is None:
             return
         path = directory.path
-        while above and path != directory.mount and not os.path.isdir(path):
+        while path != directory.mount and not os.path.isdir(path):
             path = path.rpartition("/")[0]
         if path != directory.mount and (v1.is_held if directory.version == 1 else v2.is_held)(path):
-            raise StepError(
-                "create cgroup " + directory.path,
-                errno.EBUSY,
-                filename=directory.path,
-                origin=POINTER,
-                detail="container's cgroup unexpectedly frozen",
-            )
+            step, detail = "create cgroup " + directory.path, "container's cgroup unexpectedly frozen"
+            raise StepError(step, errno.EBUSY, filename=directory.path, origin=POINTER, detail=detail)
 
     def leave_out_forbidden(self) -> None:
         """Rootless and without a path in the configuration: skip every hierarchy in which nothing may be made."""

@@ -114,7 +114,7 @@ class Scope(Cgroup):
         use there are only the directories, and the process has to enter."""
         self._refuse_occupied()
         # A frozen process would not even end when systemd stops the scope.
-        self._refuse_frozen(above=True)
+        self._refuse_frozen()
         self.made = []
         accounting = ("CPUAccounting", "MemoryAccounting", "TasksAccounting")
         properties: list[Property] = [
@@ -132,7 +132,7 @@ class Scope(Cgroup):
             systemd.start_scope(self.unit, properties)
             self.untold = []
             try:
-                self._make_all(settings)
+                self._make_all(settings, self.directories)
             except BaseException as error:
                 try:
                     systemd.stop(self.unit)

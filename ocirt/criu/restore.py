@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ocirt.plan import Compilation, Plan
 
 #: Of the operations of the host that create does, those that are about where a process is.
-_HOST_OPS = ("create-cgroup", "limit", "devices", "create-resctrl")
+_HOST_OPS = ("begin-cgroup", "create-cgroup", "limit", "devices", "create-resctrl")
 
 
 class Restoration(Creation):
@@ -134,7 +134,7 @@ class Restoration(Creation):
         doer = self._creator(compilation, -1)
         for op in plan.ops:
             if op.where == "host" and op.kind in _HOST_OPS:
-                doer.do(op, pid)
+                doer.do(op, lambda: pid)
         enter(self.cgroup.directories, pid)
 
     def _notified(self, word: str, pid: int, fds: list[int]) -> None:

@@ -91,7 +91,7 @@ class Doer:
             return os.dup(self._hook_outputs[source.path, source.index].stderr_fd)
         raise InternalError(f"a plan names a descriptor of kind {source.kind!r}")
 
-    def do(self, op: Op, pid: int) -> None:
+    def do(self, op: Op, pid: Callable[[], int]) -> None:
         raise InternalError(f"a plan names a host operation {op.kind!r}")
 
     def while_init_works(self) -> None:
@@ -153,10 +153,12 @@ class Creator(Doer):
     def while_init_works(self) -> None:
         self.save_words()
 
-    def do(self, op: Op, pid: int) -> None:
+    def do(self, op: Op, pid: Callable[[], int]) -> None:
         value: Any = op.value
-        if op.kind == "create-cgroup":
-            self.cgroup.create(self.settings, pid)
+        if op.kind == "begin-cgroup":
+            self.cgroup.begin()
+        elif op.kind == "create-cgroup":
+            self.cgroup.create(self.settings, pid() if self.cgroup.unit else 0)
             self.cgroup_made()
         elif op.kind == "limit":
             if value:
@@ -164,18 +166,19 @@ class Creator(Doer):
         elif op.kind == "delegate":
             self.cgroup.delegate(value)
         elif op.kind == "create-resctrl":
-            self.make_resctrl(value, pid)
+            self.make_resctrl(value, pid())
         elif op.kind == "net-devices":
-            self.move_net_devices(value, pid)
+            self.move_net_devices(value, pid())
         elif op.kind == "devices":
             self.cgroup.set_devices(value)
         elif op.kind == "id-map":
             from ocirt.launch import id_maps
 
-            id_maps.write(pid, op, privileged=self.privileged)
+            id_maps.write(pid(), op, privileged=self.privileged)
         elif op.kind == "hook":
             from ocirt import hooks
 
+            pid()  # the hook is told
             kind, index, hook = value
             # "created: the runtime has finished the create operation (after step 2 in the lifecycle)"; the hooks are
             # steps 3 to 5.
@@ -205,13 +208,13 @@ class Joiner(Doer):
         # A user namespace of which ids are mapped is that of the init.
         return Doer.open(self, source, op, self.init_pid)
 
-    def do(self, op: Op, pid: int) -> None:
+    def do(self, op: Op, pid: Callable[[], int]) -> None:
         if op.kind == "attach":
-            self.cgroup.attach(pid)
+            self.cgroup.attach(pid())
         elif op.kind == "join-resctrl":
             from ocirt.resctrl import Group
 
-            Group.from_state(self.resctrl).join(pid)
+            Group.from_state(self.resctrl).join(pid())
         else:
             Doer.do(self, op, pid)
 

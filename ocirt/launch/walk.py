@@ -16,6 +16,7 @@ from ocirt.launch.wire import encode, init_ops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Protocol
 
     from ocirt.launch.channel import Report
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
     class Doer(Protocol):
         """Who knows the container: opens what a plan can only name, does the host's operations. *pid* is the
-        container's process, 0 where it is not known and not needed."""
+        container's process, 0 where it is not known and not needed; for `do`, it is waited for when it is asked
+        for."""
 
         def open(self, source: Source, op: Op, pid: int) -> int: ...
-        def do(self, op: Op, pid: int) -> None: ...
+        def do(self, op: Op, pid: Callable[[], int]) -> None: ...
         def while_init_works(self) -> None: ...
         def hook_output(self, kind: str, index: int) -> bytes: ...
         def bring_listener(self, agent: Any, number: int, pid: int, pidfd: int) -> None: ...
@@ -121,7 +123,7 @@ class Walk:
             self._position += 1
             if op.where == "host":
                 self._alive(self.channel.flush())
-                self._do(op, self._known_pid())
+                self._do(op)
                 continue
             self._answer()
             if op.kind == "HOOK":
@@ -149,9 +151,9 @@ class Walk:
         self._expect_program()
         self._reap_stage()
 
-    def _do(self, op: Op, pid: int) -> None:
+    def _do(self, op: Op) -> None:
         begin = monotonic_ns()
-        self._doer.do(op, pid)
+        self._doer.do(op, self._known_pid)
         if self._timeline is not None:
             self._timeline.command(op.describe(), begin, origin=op.origin)
 

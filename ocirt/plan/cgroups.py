@@ -18,14 +18,19 @@ def _origin(c: Compilation) -> str:
 
 def create_early(c: Compilation) -> list[Op]:
     """The process is born in its v2 cgroup (CLONE_INTO_CGROUP, Linux 5.7), so that must be there before."""
-    return _create(c) if c.host.cgroup2 and not c.host.unit else []
+    if not c.host.cgroup2 or c.host.unit:
+        return []
+    if c.host.hierarchies:
+        return [host_op("begin-cgroup", f"create cgroup {c.host.cgroup2[1]}", _origin(c))]
+    return _create(c, [c.host.cgroup2[1]])
 
 
 def create_late(c: Compilation) -> list[Op]:
-    """With v1 alone they are made while the kernel makes the namespaces; by systemd when the process is there."""
+    """Those of v1 are made while the kernel makes the namespaces; by systemd when the process is there."""
+    paths = [path for _, _, path in c.host.hierarchies]
     if c.host.unit:
-        return [_sync(c), *_create(c)]
-    return _create(c) if c.host.hierarchies and not c.host.cgroup2 else []
+        return [_sync(c), *_create(c, paths + ([c.host.cgroup2[1]] if c.host.cgroup2 else []))]
+    return _create(c, paths) if paths else []
 
 
 def attach(c: Compilation) -> list[Op]:
@@ -39,8 +44,7 @@ def _sync(c: Compilation) -> Op:
     return Op("SYNC", f"wait for unit {c.host.unit}", _origin(c), a=5)
 
 
-def _create(c: Compilation) -> list[Op]:
-    paths = [path for _, _, path in c.host.hierarchies] + ([c.host.cgroup2[1]] if c.host.cgroup2 else [])
+def _create(c: Compilation, paths: list[str]) -> list[Op]:
     more = f" and in {len(paths) - 1} more hierarchies" if len(paths) > 1 else ""
     start = f"start unit {c.host.unit}, and " if c.host.unit else ""
     return [
