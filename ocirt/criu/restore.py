@@ -74,8 +74,11 @@ class Restoration(Creation):
         )
         self._enter_cgroup(plan, compilation, service.pid)
         fields["cg_root"] = _cgroup_roots(service.pid)
+        fields["images_dir_fd"] = self._image_fd
+        if "user" in compilation.create_namespaces:
+            mappings = self.config["linux"].get("uidMappings") or ()
+            fields["images_dir_fd"] = self._keep(images.open_mapped(self._image_fd, mappings))
         # By criu's own mounts, not ours: it mounts something below the directory in which it works.
-        fields["images_dir_fd"] = self._keep(images.open_as(service.pid, self._image_fd))
         fields["work_dir_fd"] = self._keep(images.open_as(service.pid, self._work_fd))
         with preparation.Room(compilation):
             self._restore(service, fields)

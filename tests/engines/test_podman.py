@@ -170,3 +170,35 @@ def test_play_kube_starts_and_removes_a_pod(podman: Engine, tmp_path: Path) -> N
     eventually(lambda: podman.checked("logs", "played-box") == "played here", "the log")
     podman.checked("play", "kube", "--down", str(document))
     assert podman.checked("ps", "--all", "--quiet") == ""
+
+
+COUNT = ("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.1; done")
+
+
+def count(podman: Engine, name: str) -> int:
+    return int(podman.checked("exec", name, "cat", "/count") or 0)
+
+
+@pytest.mark.needs_criu
+def test_a_checkpoint_and_a_restore(podman: Engine) -> None:
+    start(podman, "box", IMAGE, *COUNT)
+    eventually(lambda: count(podman, "box") > 3, "the program to count")
+    podman.checked("container", "checkpoint", "box")
+    assert status(podman, "box").startswith("exited")
+    podman.checked("container", "restore", "box")
+    assert status(podman, "box") == "running 0"
+    before = count(podman, "box")
+    assert before > 3, "it goes on counting where it was"
+    eventually(lambda: count(podman, "box") > before, "the program to go on")
+
+
+@pytest.mark.needs_criu
+def test_a_checkpoint_is_moved_as_a_file(podman: Engine, tmp_path: Path) -> None:
+    start(podman, "box", IMAGE, *COUNT)
+    eventually(lambda: count(podman, "box") > 3, "the program to count")
+    archive = tmp_path / "box.tar"
+    podman.checked("container", "checkpoint", "--leave-running", "--compress", "none", "--export", str(archive), "box")
+    assert status(podman, "box") == "running 0"
+    podman.checked("rm", "--force", "--time", "0", "box")
+    podman.checked("container", "restore", "--import", str(archive), "--name", "other")
+    assert count(podman, "other") > 3

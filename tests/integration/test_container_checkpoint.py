@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,25 @@ def test_identity_and_limits_are_the_same(runtime: Runtime, bundle: Bundle, save
     second = restore(runtime, bundle, saved)
     assert look(second) == before
     assert second.probe("uts")["hostname"] == "saved"
+
+
+@pytest.mark.needs_userns
+def test_a_user_namespace_is_the_same(runtime: Runtime, bundle: Bundle, saved: Saved, tmp_path: Path) -> None:
+    """Its root reads the images in a directory that is closed to everybody else, and devices are the host's."""
+    (tmp_path / "file").write_text("text")
+    bundle.map_ids((0, 100_000, 65_536))
+    bundle.add_mount("/file", None, tmp_path / "file", "bind", "ro")
+    # What the tests have as standard error is a file in memory of the host's root.
+    first = runtime.start(bundle, "await-signal", stderr=subprocess.DEVNULL)
+    first.read_until("ready")
+    before = mounts(first)
+    checkpoint(first, saved).check()
+    second = restore(runtime, bundle, saved)
+    assert mounts(second) == before
+    assert Path(f"/proc/{second.pid}/uid_map").read_text().split() == ["0", "100000", "65536"]
+    assert saved.images.stat().st_mode & 0o007 == 0
+    second.kill("USR1")
+    assert second.read_line() == "10"
 
 
 def test_loopback_is_up_in_a_network_namespace_of_its_own(runtime: Runtime, bundle: Bundle, saved: Saved) -> None:
