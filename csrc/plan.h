@@ -108,9 +108,10 @@ enum ocirt_op_flag {
 	OCIRT_TARGET_LINK = 4096, /* BIND: a link that ends the target is covered itself */
 	OCIRT_COPY_LINK =
 		8192, /* BIND: where the source is a link (SOURCE_LINK), the same link is made at the target */
-	OCIRT_WITH_HOME = 1024, /* HOOK: HOME is set as for the program */
-	OCIRT_COPY_UP = 512,    /* MOUNT: what the target holds is copied into the new filesystem */
-	OCIRT_OPTIONAL = 256,   /* a kernel or a policy without it is tolerated */
+	OCIRT_CLEAR_OTHERS = 16384, /* BIND: attributes that are not set are cleared, where they are not locked */
+	OCIRT_WITH_HOME = 1024,     /* HOOK: HOME is set as for the program */
+	OCIRT_COPY_UP = 512,        /* MOUNT: what the target holds is copied into the new filesystem */
+	OCIRT_OPTIONAL = 256,       /* a kernel or a policy without it is tolerated */
 };
 
 /* Packed into c of MOUNT and BIND, four bits each, the first in the lowest bits. */

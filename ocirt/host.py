@@ -84,6 +84,7 @@ def facts(cgroup: Cgroup, *, unit: str = "") -> Host:
     permitted, effective = capabilities()
     return Host(
         privileged=bool(effective >> _CAP_SYS_ADMIN & 1),
+        rootless=is_rootless(),
         capabilities=permitted,
         euid=os.geteuid(),
         cgroup_mode=mode,

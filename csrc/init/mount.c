@@ -306,6 +306,23 @@ static int copy_link(const struct init *init, const struct ocirt_op *op, int fd)
 	return found_size == size && memcmp(found, wanted, (size_t)size) == 0 ? 0 : -EEXIST;
 }
 
+/* What mount(8) does on a bind with options: those that are not named go, apart from the access times. Some may be locked by
+ * another user namespace (mount_namespaces(7)), and then all stay. */
+static int set_bind_attributes(const struct ocirt_op *op, int tree_fd)
+{
+	const uint32_t all =
+		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
+	uint32_t set = (uint32_t)op->a, clear = (uint32_t)op->b;
+	int ret;
+
+	if (op->flags & OCIRT_CLEAR_OTHERS) {
+		ret = set_attributes(tree_fd, 0, set, clear | (all & ~(uint32_t)(op->a | op->a >> 32)));
+		if (ret != -EPERM)
+			return ret;
+	}
+	return set_attributes(tree_fd, 0, set, clear);
+}
+
 /* Attributes stand in a and b: those of the mount itself in the low half, those of the whole tree in the high half. */
 int op_bind(struct init *init, const struct ocirt_op *op)
 {
@@ -336,7 +353,7 @@ int op_bind(struct init *init, const struct ocirt_op *op)
 	ret = set_attributes(tree_fd, AT_RECURSIVE, (uint32_t)(op->a >> 32), (uint32_t)(op->b >> 32));
 	if (ret < 0)
 		return ret;
-	ret = set_attributes(tree_fd, 0, (uint32_t)op->a, (uint32_t)op->b);
+	ret = set_bind_attributes(op, tree_fd);
 	if (ret < 0)
 		return ret;
 	return mount_attach(init, tree_fd, target_fd, op->c);

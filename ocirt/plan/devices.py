@@ -97,7 +97,7 @@ def _type_and_number(device: Any) -> tuple[int, int]:
 
 def _is_bound_node(c: Compilation) -> bool:
     """mknod(2) of devices is refused in a user namespace: the host's node is bound instead."""
-    return c.has_namespace("user") or not c.host.privileged
+    return c.has_namespace("user") or c.host.rootless or not c.host.privileged
 
 
 def _own(c: Compilation, device: Any, pointer: str) -> Op:

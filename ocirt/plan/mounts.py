@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ocirt.errors import ConfigError, UnsupportedError
 from ocirt.plan import cgroup_mounts, labels
-from ocirt.plan.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
+from ocirt.plan.constants import MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
 from ocirt.plan.id_mapping import id_map
 from ocirt.plan.mount_options import LINKS, Options, pack_propagation
 from ocirt.plan.op import Op, Source, strings
@@ -131,6 +131,12 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
     first = [] if propagation(c) & MS_SHARED else [(1 if default_propagation(c) == MS_PRIVATE else 2) | 8]
     a, b = _attributes(options)
     flags = _proc_flags(destination) + (("RECURSIVE",) if recursive else ()) + _link_flags(options, pointer)
+    if options.set or options.clear:
+        if c.has_namespace("user"):
+            # The kernel would keep the others there, but for this one, which it never locks.
+            b |= MOUNT_ATTR_NOSYMFOLLOW & ~options.set
+        else:
+            flags += ("CLEAR_OTHERS",)
     word = "rbind" if recursive else "bind"
     mapping = id_map(c, mount, options.id_map, pointer + "/options")
     follow = "SOURCE_LINK" not in flags

@@ -176,6 +176,7 @@ class Host:
     point, path), or None. ``cgroup_mode``: "v1", "hybrid", "v2" or "none". ``cgroup_mounts``: what a cgroup mount
     shows, where that is more than the container's own. ``unit``: the systemd unit that takes the process into these
     cgroups, or "" where it enters them itself. ``capabilities`` is the mask of those that the runtime has.
+    ``rootless``: it is not the host's root, and may be that of a user namespace.
     """
 
     __slots__ = (
@@ -187,6 +188,7 @@ class Host:
         "euid",
         "hierarchies",
         "privileged",
+        "rootless",
         "selinux",
         "unit",
     )
@@ -195,6 +197,7 @@ class Host:
         self,
         *,
         privileged: bool = True,
+        rootless: bool = False,
         euid: int = 0,
         cgroup_mode: str = "none",
         hierarchies: tuple[tuple[tuple[str, ...], str, str], ...] = (),
@@ -206,6 +209,7 @@ class Host:
         capabilities: int = (1 << 64) - 1,
     ) -> None:
         self.privileged = privileged
+        self.rootless = rootless
         self.euid = euid
         self.cgroup_mode = cgroup_mode
         self.hierarchies = hierarchies

@@ -347,18 +347,81 @@ def test_a_word_without_r_leaves_the_tree_below_as_it_is(
     assert not {"ro", "noexec"} & set(found["/tree/below"].options)
 
 
-def test_a_bind_keeps_the_attributes_of_its_source_that_no_word_changes(
-    runtime: Runtime, bundle: Bundle, source: Path
-) -> None:
+#: Of the host's mount, what the binds of the next tests are made from.
+STRICT = {"ro", "nosuid", "nodev", "noexec", "nosymfollow", "noatime"}
+
+
+@pytest.fixture
+def strict(source: Path) -> Iterator[Path]:
     mount(source, source, flags=MS_BIND)
     try:
-        mount(None, source, flags=MS_BIND | 1 << 5 | 2 | 8)  # MS_REMOUNT, MS_NOSUID, MS_NOEXEC
-        bundle.add_mount("/bound", None, source, "bind", "ro", "exec")
-        options = set(mounts_of(runtime, bundle)["/bound"].options)
+        # MS_REMOUNT, MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW, MS_NOATIME
+        mount(None, source, flags=MS_BIND | 1 << 5 | 1 | 2 | 4 | 8 | 1 << 8 | 1 << 10)
+        yield source
     finally:
         unmount(source)
-    assert {"ro", "nosuid"} <= options
-    assert "noexec" not in options
+
+
+def strict_ones(runtime: Runtime, bundle: Bundle) -> set[str]:
+    return STRICT & set(mounts_of(runtime, bundle)["/bound"].options)
+
+
+@pytest.mark.parametrize("words", [(), ("rprivate",), ("defaults",), ("rrelatime", "rro")], ids=str)
+def test_a_bind_without_a_word_about_the_mount_is_as_its_source(
+    runtime: Runtime, bundle: Bundle, strict: Path, words: tuple[str, ...]
+) -> None:
+    bundle.add_mount("/bound", None, strict, "rbind", *words)
+    assert strict_ones(runtime, bundle) == STRICT - ({"noatime"} if "rrelatime" in words else set())
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (("ro",), {"ro"}),
+        (("rw",), set()),
+        (("nosuid", "exec"), {"nosuid"}),
+        (("nosuid", "rnodev"), {"nosuid", "nodev"}),
+        (("nosymfollow", "relatime"), {"nosymfollow"}),
+    ],
+    ids=str,
+)
+def test_a_bind_with_words_has_what_they_say_and_no_more_but_for_access_times(
+    runtime: Runtime, bundle: Bundle, strict: Path, words: tuple[str, ...], left: set[str]
+) -> None:
+    """As mount(8) and runc do."""
+    bundle.add_mount("/bound", None, strict, "bind", *words)
+    assert strict_ones(runtime, bundle) == left | (set() if "relatime" in words else {"noatime"})
+
+
+def test_in_a_user_namespace_a_bind_keeps_what_no_word_takes_away(
+    runtime: Runtime, bundle: Bundle, strict: Path
+) -> None:
+    """What the kernel does not lock is not kept."""
+    bundle.map_ids((0, 0, 65536))
+    bundle.add_mount("/bound", None, strict, "bind", "exec")
+    assert strict_ones(runtime, bundle) == STRICT - {"noexec", "nosymfollow"}
+
+
+@pytest.mark.needs_program("unshare")
+@pytest.mark.needs_program("newuidmap")
+def test_what_is_locked_for_a_runtime_in_a_user_namespace_stays(
+    runtime: Runtime, bundle: Bundle, strict: Path, tmp_path: Path
+) -> None:
+    """As below an engine of an ordinary user, which is root of a user namespace."""
+    ids = tmp_path / "subordinate"
+    ids.write_text("root:0:65536\n")
+    files = ["/etc/subuid", "/etc/subgid"]
+    maps = ["--map-users=0,0,65536", "--map-groups=0,0,65536"]
+    runtime.wrapper = ["unshare", "--user", *maps, "--mount", "--propagation", "unchanged"]
+    runtime.global_words = ["--cgroup-manager", "disabled"]
+    bundle.add_mount("/bound", None, strict, "bind", "nosuid")
+    for file in files:
+        mount(ids, file, flags=MS_BIND)
+    try:
+        assert strict_ones(runtime, bundle) == STRICT
+    finally:
+        for file in files:
+            unmount(file)
 
 
 @pytest.mark.parametrize("word", ["sync", "dirsync", "lazytime", "mand"])
