@@ -89,7 +89,8 @@ LISTEN_FDS, LISTEN_FDNAMES: sockets of an activated service (sd_listen_fds(3)) a
 create.
 
 NOTIFY_SOCKET: the container gets a socket of its own under this name, at which it can say that it is ready
-(sd_notify(3)). start, and run, wait for that and pass it on to the socket that the variable names, with the pid to watch.
+(sd_notify(3)). start, and run, wait for that and pass it on to the socket that the variable names, with the pid to
+watch.
 
 Nothing else is read; above all no variable changes which Python code runs.""",
         ),
