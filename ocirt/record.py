@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ocirt.cgroup import Cgroup
     from ocirt.processes import ProcessInfo
 
+#: What /proc/PID/exe of an init is, see ocirt.launch.walk.seal_init.
+_INIT_LINK = "/memfd:ocirt-init (deleted)"
+
 
 class Record:
     """A container that there is or was; the document is that of its state.json."""
@@ -110,9 +113,18 @@ class Record:
             return "stopped"
         if self._is_frozen():
             return "paused"
+        return "created" if self._waits_for_start() else "running"
+
+    def _waits_for_start(self) -> bool:
+        """A start that was killed may have left the socket behind a program that runs."""
         entry = self._entry()
         try:
-            return "created" if entry.exists(LISTENER) and _listens(entry) else "running"
+            if not entry.exists(LISTENER):
+                return False
+            try:
+                return os.readlink(f"/proc/{self.pid}/exe") == _INIT_LINK
+            except OSError:
+                return _listens(entry)  # not ours to look at, for an ordinary user: it cannot be traced
         finally:
             entry.close()
 
@@ -184,7 +196,7 @@ class Record:
 
 
 def _listens(entry: Entry) -> bool:
-    """Whether the init still waits: a start that was killed may have left the socket behind a program that runs."""
+    """Whether the init still waits. It has to accept the connection, which takes longer than to look at it."""
     try:
         os.close(entry.connect())
     except WrongStatus:
