@@ -45,6 +45,12 @@ def forbidden() -> set[str]:
     return set(found[1].split(", "))
 
 
+def preloaded() -> set[str]:
+    """What the snapshot that commands begin in has imported."""
+    code = f"import sys; sys.path += {PACKAGES!r}; import ocirt.preload; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True).stdout.split())
+
+
 class Caller:
     """Runs commands on one container and collects what they import."""
 
@@ -104,6 +110,8 @@ def test_no_hot_command_imports_what_is_forbidden(caller: Caller) -> None:
     assert {command: modules & forbidden() for command, modules in imported.items()} == {
         command: set() for command in imported
     }
+    needed = {module for modules in imported.values() for module in modules if module.startswith("ocirt.")}
+    assert needed <= preloaded(), "ocirt/preload.py lacks what a hot command imports"
 
 
 def test_a_filter_that_was_compiled_before_needs_no_compiler(caller: Caller) -> None:
