@@ -25,7 +25,7 @@
 
 enum {
 	MAKER_FD = 3,
-	MAKER_SECONDS = 20,     /* an attempt ends by SIGALRM after that */
+	MAKER_SECONDS = 5,      /* an attempt ends by SIGALRM after that */
 	ABANDONED_SECONDS = 60, /* a file that is this old is not being written any more */
 };
 
