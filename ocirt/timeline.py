@@ -27,7 +27,7 @@ class Timeline:
         self._began = time.monotonic_ns()
         self._spans: list[dict[str, Any]] = []
         # The start of the interpreter is not on the clock; it does nothing but compute.
-        self._add(_COMMAND, "start Python (CPU time)", self._began - time.process_time_ns(), self._began, "")
+        self._add(_COMMAND, "begin the command (CPU time)", self._began - time.process_time_ns(), self._began, "")
 
     def command(self, name: str, begin: int, origin: str = "") -> None:
         """The command did *name* from *begin* (ns) until now."""

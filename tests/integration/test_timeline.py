@@ -30,7 +30,7 @@ def test_a_run_is_a_timeline_of_what_the_command_and_the_init_did(
     runtime("--trace", str(file), "run", "-b", str(bundle.path), runtime.new_id()).check()
     found = spans(file)
     names = [span["name"] for span in found]
-    assert {"start Python (CPU time)", "wait for ocirt-init", "ocirt run"} <= set(names)
+    assert {"begin the command (CPU time)", "wait for ocirt-init", "ocirt run"} <= set(names)
     (whole,) = (span for span in found if span["name"] == "ocirt run")
     by_init = [span for span in found if span["tid"] == tracks(file)["ocirt-init"]]
     assert len(by_init) > 10
@@ -42,7 +42,7 @@ def test_a_run_is_a_timeline_of_what_the_command_and_the_init_did(
 def test_the_end_of_a_command_that_fails_is_traced_as_well(runtime: Runtime, tmp_path: Path) -> None:
     file = tmp_path / "trace.json"
     assert runtime("--trace", str(file), "state", "no-such").status == 1
-    assert [span["name"] for span in spans(file)] == ["start Python (CPU time)", "ocirt state"]
+    assert [span["name"] for span in spans(file)] == ["begin the command (CPU time)", "ocirt state"]
 
 
 def test_the_operations_up_to_one_that_fails_are_traced(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_start_waits_for_the_init(runtime: Runtime, bundle: Bundle, tmp_path: Pa
     file = tmp_path / "trace.json"
     runtime("--trace", str(file), "start", container.id).check()
     names = [span["name"] for span in spans(file)]
-    assert sorted(names) == ["ocirt start", "start Python (CPU time)", "wait for ocirt-init"]
+    assert sorted(names) == ["begin the command (CPU time)", "ocirt start", "wait for ocirt-init"]
 
 
 def test_the_trace_names_the_trace_that_it_is_a_part_of(
