@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from host_view import parse_mounts, wait_readable
+from host_view import parse_mounts
 from support import CGROUP, MQUEUE, SHM, SYSFS, Bundle, Container, Result, Runtime
+from terminal_view import Console, read_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_criu]
 
@@ -346,6 +346,40 @@ def test_a_failing_hook_undoes_a_restore(runtime: Runtime, bundle: Bundle, saved
     assert (tmp_path / "stopped").exists()
 
 
+@pytest.mark.skipif(not os.path.isdir("/run/systemd/system"), reason="needs systemd")
+def test_a_scope_of_systemd_is_started_again(runtime: Runtime, bundle: Bundle, saved: Saved) -> None:
+    runtime.global_words = ["--systemd-cgroup"]
+    bundle.linux["resources"] = {"pids": {"limit": 33}}
+    bundle.config["mounts"].append(CGROUP)
+    first = start_and_save(runtime, bundle, saved, "await-signal")
+    for id in (first.id, runtime.new_id()):
+        second = restore(runtime, bundle, saved, id=id)
+        (line,) = [line for line in Path(f"/proc/{second.pid}/cgroup").read_text().splitlines() if line[:2] == "0:"]
+        assert f"/ocirt-{id}.scope" in line
+        words = ["systemctl", "show", "--value", "--property", "TasksMax", f"ocirt-{id}.scope"]
+        assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() == "33"
+        checkpoint(second, saved).check()
+
+
+@pytest.mark.needs_apparmor
+def test_an_apparmor_profile_is_the_saved_one_or_another(runtime: Runtime, bundle: Bundle, saved: Saved) -> None:
+    text = "profile {name} flags=(attach_disconnected,mediate_deleted) {{ file, capability, network, signal, unix, }}"
+    names = [f"{runtime.token}-{number}" for number in range(2)]
+    profiles = "\n".join(text.format(name=name) for name in names)
+    subprocess.run(["apparmor_parser", "--replace"], input=profiles, text=True, check=True)
+    try:
+        bundle.process["apparmorProfile"] = names[0]
+        start_and_save(runtime, bundle, saved, "await-signal")
+        same = restore(runtime, bundle, saved)
+        assert Path(f"/proc/{same.pid}/attr/apparmor/current").read_text().split()[0] == names[0]
+        same.delete("--force")
+        other = restore(runtime, bundle, saved, "--lsm-profile", f"apparmor:{names[1]}")
+        assert Path(f"/proc/{other.pid}/attr/apparmor/current").read_text().split()[0] == names[1]
+        other.delete("--force")
+    finally:
+        subprocess.run(["apparmor_parser", "--remove"], input=profiles, text=True, check=True)
+
+
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 
@@ -410,44 +444,22 @@ def test_an_id_that_is_in_use_is_not_restored(runtime: Runtime, bundle: Bundle, 
 # -- terminals ---------------------------------------------------------------------------------------------------------
 
 
-class Console:
-    """The engine's end of a console socket, which takes one terminal at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._server = socket.socket(socket.AF_UNIX)
-        self._server.bind(str(path))
-        self._server.listen()
-
-    def master(self) -> int:
-        connection, _ = self._server.accept()
-        with connection:
-            wait_readable(connection.fileno(), "the master of the terminal")
-            _, (fd,), _, _ = socket.recv_fds(connection, 4096, 1)
-        return fd
-
-    def close(self) -> None:
-        self._server.close()
-
-
 def test_a_terminal_is_that_of_the_restore(runtime: Runtime, bundle: Bundle, saved: Saved, tmp_path: Path) -> None:
     bundle.process["terminal"] = True
     console = Console(tmp_path / "console.sock")
     flags = ("--console-socket", str(console.path))
     container = runtime.create(bundle, "print", "ready", ";", "echo", flags=flags)
-    fds = [console.master()]
     try:
+        first = console.master()
         container.start()
-        read_until(fds[0], b"ready")
+        read_until(first, b"ready")
         checkpoint(container, saved).check()
-        second = restore(runtime, bundle, saved, *flags)
-        fds.append(console.master())
-        os.write(fds[1], b"typed\n")
-        read_until(fds[1], b"typed\ntyped")  # the echo, and what the program says; its mode is the saved one
-        assert second.status == "running"
+        restored = restore(runtime, bundle, saved, *flags)
+        second = console.master()
+        os.write(second, b"typed\n")
+        read_until(second, b"typed\ntyped")  # the echo, and what the program says; its mode is the saved one
+        assert restored.status == "running"
     finally:
-        for fd in fds:
-            os.close(fd)
         console.close()
 
 
@@ -457,11 +469,3 @@ def test_a_terminal_needs_a_socket(runtime: Runtime, bundle: Bundle, saved: Save
     saved.images.mkdir()
     words = ("restore", "--detach", "--bundle", str(bundle.path), *saved.words, runtime.new_id())
     runtime(*words).fails("cannot allocate tty if ocirt will detach without setting console socket")
-
-
-def read_until(fd: int, end: bytes) -> bytes:
-    found = b""
-    while end not in found:
-        wait_readable(fd, f"{end!r} behind {found!r}")
-        found += os.read(fd, 4096)
-    return found

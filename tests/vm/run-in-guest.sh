@@ -26,7 +26,8 @@ echo "Built ocirt in the guest, in $((SECONDS - started)) s"
 
 if [[ " $*" != *" tests/"* ]]; then
 	set -- "$@" tests/integration/test_{systemd,cgroup_tree}.py \
-		tests/integration/test_container_{apparmor,limits,update,pause,events}.py
+		tests/integration/test_container_{apparmor,checkpoint,limits,update,pause,events}.py \
+		tests/security/test_cve_2026_119101.py
 fi
 # An emulated machine is slow, and tests must not fail for it.
 export OCIRT_TEST_PATIENCE=10
