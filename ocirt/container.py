@@ -307,14 +307,15 @@ class Container(Record):
 
         update.update(self, resources)
 
-    def add_mounts(self, mounts: Sequence[Mapping[str, Any]]) -> None:
-        """Mounts *mounts*, objects as those of ``mounts`` in config.json, in the container while it runs.
+    def add_mounts(self, mounts: Sequence[Mapping[str, Any]], fds: Mapping[str, int] | None = None) -> None:
+        """Mounts *mounts*, objects as those of ``mounts`` in config.json, in the container while it runs. *fds* as
+        ``mount_fds`` of Options.
 
         All of them are there at return, or none: ConfigError, UnsupportedError, WrongStatus, StepError.
         """
         from ocirt import hotplug
 
-        hotplug.add_mounts(self, self._document, mounts)
+        hotplug.add_mounts(self, self._document, mounts, fds or {})
 
     def remove_mounts(self, mounts: Sequence[Mapping[str, Any]]) -> None:
         """Unmounts what is at the destinations of *mounts*, the last first; a path with a symbolic link is refused.

@@ -12,6 +12,7 @@ from ocirt.control import locked
 from ocirt.errors import OcirtError, UnsupportedError
 from ocirt.json_text import dumps
 from ocirt.launch.change import change
+from ocirt.options import checked_descriptors
 from ocirt.plan import ADD_DEVICES, ADD_MOUNTS, REMOVE_DEVICES, REMOVE_MOUNTS
 from ocirt.plan.mounts import clean
 
@@ -54,8 +55,8 @@ class _Change:
         validate_config(changed)
         return changed
 
-    def walk(self, order: tuple[Topic, ...], config: dict[str, Any]) -> None:
-        change(order, config, self._document, self._container.cgroup(), self._pidfd)
+    def walk(self, order: tuple[Topic, ...], config: dict[str, Any], fds: dict[str, int] | None = None) -> None:
+        change(order, config, self._document, self._container.cgroup(), self._pidfd, fds or {})
 
     def save(self) -> None:
         self._entry.write("config.json", dumps(self.config))
@@ -66,7 +67,7 @@ class _Change:
         self._entry.close()
 
 
-def add_mounts(container: Container, document: dict[str, Any], mounts: Objects) -> None:
+def add_mounts(container: Container, document: dict[str, Any], mounts: Objects, fds: Mapping[str, int]) -> None:
     """See `Container.add_mounts`."""
     step = _Change(container, document, "adding mounts")
     try:
@@ -75,7 +76,9 @@ def add_mounts(container: Container, document: dict[str, Any], mounts: Objects) 
         def undo(count: int) -> None:
             step.walk(REMOVE_MOUNTS, {**config, "mounts": config["mounts"][:count]})
 
-        _all_or_nothing(lambda: step.walk(ADD_MOUNTS, config), ("MOUNT", "BIND"), undo)
+        _all_or_nothing(
+            lambda: step.walk(ADD_MOUNTS, config, checked_descriptors(fds, config)), ("MOUNT", "BIND"), undo
+        )
         step.config["mounts"] = [*(step.config.get("mounts") or ()), *mounts]
         step.save()
     finally:

@@ -10,6 +10,7 @@ from ocirt.errors import OcirtError, StepError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from ocirt.launch.walk import Walk
     from ocirt.plan.op import Compilation
@@ -21,6 +22,20 @@ def _ignore(_: str) -> None:
     pass
 
 
+def checked_descriptors(fds: Mapping[str, int], config: dict[str, Any]) -> dict[str, int]:
+    """*fds* by the destination of a bind mount; OcirtError for one that no bind mount of *config* is there for."""
+    for destination, fd in fds.items():
+        binds = [
+            mount
+            for mount in config.get("mounts") or ()
+            if mount["destination"] == destination
+            and (mount.get("type") == "bind" or {"bind", "rbind"} & set(mount.get("options") or ()))
+        ]
+        if not binds:
+            raise OcirtError(f"descriptor {fd} is the source of {destination}, but no bind mount has that destination")
+    return dict(fds)
+
+
 class Options:
     """Options of create, run and exec.
 
@@ -29,8 +44,9 @@ class Options:
     descriptors from 3 on are the program's. console_socket: path of a socket, or console_fd: a descriptor of one, that
     gets the pty master. pidfd_socket: path of a socket that gets a pidfd of the process. pid_file: path of a file that
     gets its pid. attached: the process that creates the container starts it too (run). sub_cgroups, ignore_paused: for
-    exec. notify_socket: the container gets a socket at which it can say that it
-    is ready, see ocirt.notify. recorder: notes the system calls of the container, in place of ``linux.seccomp``. warn
+    exec. mount_fds: descriptors of directories, files or detached mounts, by the destination of the bind mount whose
+    source they are. notify_socket: the container gets a socket at which it can say that it is ready, see ocirt.notify.
+    recorder: notes the system calls of the container, in place of ``linux.seccomp``. warn
     and trace are called with a line of text each. timeline gets what was done and when.
     """
 
@@ -40,6 +56,7 @@ class Options:
         "console_fd",
         "console_socket",
         "ignore_paused",
+        "mount_fds",
         "no_new_keyring",
         "no_pivot",
         "notify_socket",
@@ -70,6 +87,7 @@ class Options:
         sub_cgroups: Mapping[str, str] | None = None,
         ignore_paused: bool = False,
         notify_socket: bool = False,
+        mount_fds: Mapping[str, int] | None = None,
         recorder: SeccompRecorder | None = None,
         warn: Callable[[str], None] = _ignore,
         trace: Callable[[str], None] | None = None,
@@ -88,6 +106,7 @@ class Options:
         self.sub_cgroups = sub_cgroups
         self.ignore_paused = ignore_paused
         self.notify_socket = notify_socket
+        self.mount_fds = mount_fds
         self.recorder = recorder
         self.warn = warn
         self.trace = trace
@@ -113,6 +132,10 @@ class Options:
                     f"file descriptor {fd} is to be preserved (--preserve-fds, LISTEN_FDS), "
                     "but the caller has not passed it on"
                 )
+
+    def mount_descriptors(self, config: dict[str, Any]) -> dict[str, int]:
+        """``mount_fds``; OcirtError for one that no bind mount of *config* is there for."""
+        return checked_descriptors(self.mount_fds or {}, config)
 
     def pass_environment(self, compilation: Compilation) -> None:
         """Socket activation: the program learns how many sockets it has, and that they are its own (its pid is 1)."""

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def change(
-    order: tuple[Topic, ...], config: dict[str, Any], document: dict[str, Any], cgroup: Cgroup, init_pidfd: int
+    order: tuple[Topic, ...],
+    config: dict[str, Any],
+    document: dict[str, Any],
+    cgroup: Cgroup,
+    init_pidfd: int,
+    mount_fds: dict[str, int],
 ) -> None:
     """Does what *order* makes of *config* in the container whose init *init_pidfd* refers to. Raises StepError with
     ``done``, the operations that were done before; ConfigError, UnsupportedError."""
@@ -26,6 +31,7 @@ def change(
         config, host.facts(cgroup), id=document["id"], bundle=document["bundle"], rootfs=document["rootfs"]
     )
     compilation.is_running = True
+    compilation.mount_fds = mount_fds
     compilation.exec_join_root = document["noPivot"]
     plan = compile_plan(order, compilation)
     bundle_fd = os.open(document["bundle"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ocirt.plan.op import IdMap, Op, Source
 
 #: The kinds of sources that have a path, or are filesystems.
-HOST_KINDS = frozenset(("tree", "container-tree", "filesystem", "namespace"))
+HOST_KINDS = frozenset(("descriptor", "tree", "container-tree", "filesystem", "namespace"))
 
 _LOG_BYTES = 160
 
@@ -30,6 +30,8 @@ def open_source(source: Source, op: Op, pid: int, *, bundle_fd: int) -> int:
         return _open_namespace(path, op)
     flags = lib.OPEN_TREE_CLONE | lib.OPEN_TREE_CLOEXEC | (lib.AT_RECURSIVE if source.recursive else 0)
     flags |= 0 if source.follow else lib.AT_SYMLINK_NOFOLLOW
+    if source.kind == "descriptor":
+        return _open_descriptor(source, op, flags)
     if source.kind == "tree":
         fd = lib.ocirt_open_tree(bundle_fd, _c_string(path), flags)
     else:
@@ -39,6 +41,13 @@ def open_source(source: Source, op: Op, pid: int, *, bundle_fd: int) -> int:
         finally:
             os.close(pidfd)
     return check(fd, op.step, path, origin=op.origin)
+
+
+def _open_descriptor(source: Source, op: Op, flags: int) -> int:
+    """A clone of the mount that a caller's descriptor is in, from there on; the descriptor stays the caller's. One of a
+    mount that is attached nowhere cannot be cloned before Linux 6.15: that mount itself is attached."""
+    fd = lib.ocirt_open_tree(source.index, ffi.from_buffer(b"\0"), flags | lib.AT_EMPTY_PATH)
+    return os.dup(source.index) if fd == -EINVAL else check(fd, op.step, origin=op.origin)
 
 
 def _open_namespace(path: str, op: Op) -> int:

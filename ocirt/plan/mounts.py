@@ -122,7 +122,8 @@ def _proc_flags(destination: str) -> tuple[str, ...]:
 
 
 def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointer: str) -> list[Op]:
-    source = mount.get("source")
+    fd = c.mount_fds.get(mount["destination"])
+    source = mount.get("source") if fd is None else f"descriptor {fd}"
     if not source:
         raise ConfigError("a bind mount needs a source", pointer=pointer + "/source")
     recursive = bool(options.bind) or options.bind is None
@@ -140,7 +141,12 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
     word = "rbind" if recursive else "bind"
     mapping = id_map(c, mount, options.id_map, pointer + "/options")
     follow = "SOURCE_LINK" not in flags
-    text, sources = c.host_tree(source, recursive=recursive, id_map=mapping, follow=follow)
+    text = ""
+    sources: tuple[Source, ...] = ()
+    if fd is not None:
+        sources = (Source("descriptor", recursive=recursive, index=fd, id_map=mapping),)
+    else:
+        text, sources = c.host_tree(source, recursive=recursive, id_map=mapping, follow=follow)
     bind = Op(
         "BIND",
         f"{word} {source} on {destination}{_said(mount)}",

@@ -28,12 +28,12 @@ class IdMap:
 class Source:
     """A descriptor that the runtime opens for an op.
 
-    ``kind`` is "tree" (a clone of the mounts at ``path``, open_tree(2)), "container-tree" (the same in the container's
-    mounts as they are by then), "filesystem" (a new one of type ``path``, with the source and the options in ``data``
-    and the attributes ``index``), "path" (O_PATH), "namespace" (read-only), or a word for what only the launch knows:
-    "console", "listener", "hook-input", "hook-stdout", "hook-stderr", "cgroup-entry", "cgroup", "init", "init-root".
-    The first three may have an ``id_map``. A tree without ``follow`` is that of the symbolic link at the end
-    of the path.
+    ``kind`` is "descriptor" (what the caller has opened as ``index``), "tree" (a clone of the mounts at ``path``,
+    open_tree(2)), "container-tree" (the same in the container's mounts as they are by then), "filesystem" (a new one of
+    type ``path``, with the source and the options in ``data`` and the attributes ``index``), "path" (O_PATH),
+    "namespace" (read-only), or a word for what only the launch knows: "console", "listener", "hook-input",
+    "hook-stdout", "hook-stderr", "cgroup-entry", "cgroup", "init", "init-root". The first four may have an ``id_map``.
+    A tree without ``follow`` is that of the symbolic link at the end of the path.
     """
 
     __slots__ = ("data", "follow", "id_map", "index", "kind", "path", "recursive")
@@ -243,6 +243,7 @@ class Compilation:
         "is_running",
         "join_namespaces",
         "linux",
+        "mount_fds",
         "no_new_keyring",
         "no_pivot",
         "preserve_fds",
@@ -272,6 +273,8 @@ class Compilation:
         self.device_program = b""
         self.process_pointer = "/process"
         self.exec_join_root = False
+        #: Destinations of bind mounts, and what the caller has opened to be mounted there.
+        self.mount_fds: dict[str, int] = {}
         #: The container runs already: its mounts are those of the init, and the host is out of its reach.
         self.is_running = False
         self.warnings: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ import jsonschema
 import pytest
 import referencing
 
+import ocirt
 from ocirt._version import __version__
 from ocirt.config.template import default_config
 from ocirt.errors import ConfigError, UnsupportedError
@@ -59,6 +61,18 @@ def test_all_hooks_and_namespaces_of_the_spec_are_listed() -> None:
     hooks = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
     assert document["hooks"] == hooks
     assert set(document["linux"]["namespaces"]) == set(SCHEMAS["config.json"]["definitions"]["NamespaceType"]["enum"])
+
+
+def test_every_annotation_that_the_code_reads_is_named_as_unsafe() -> None:
+    """An engine lets nobody else write what changes how a container is made."""
+    named = features()["potentiallyUnsafeConfigAnnotations"]
+    read = set()
+    for path in Path(ocirt.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                read.update(re.findall(r"^(?:run\.oci|org\.criu)\.[\w.-]+$", node.value))
+    assert read == {name for name in named if not name.endswith(".")}
+    assert "org.systemd.property." in named
 
 
 def test_every_listed_mount_option_can_be_planned() -> None:
