@@ -82,9 +82,11 @@ def facts(cgroup: Cgroup, *, unit: str = "") -> Host:
     elif hierarchies:
         mode = "v1"
     permitted, effective = capabilities()
+    rootless = is_rootless()
     return Host(
         privileged=bool(effective >> _CAP_SYS_ADMIN & 1),
-        rootless=is_rootless(),
+        rootless=rootless,
+        denies_groups=rootless and _read("/proc/self/setgroups").startswith("deny"),
         capabilities=permitted,
         euid=os.geteuid(),
         cgroup_mode=mode,

@@ -176,7 +176,8 @@ class Host:
     point, path), or None. ``cgroup_mode``: "v1", "hybrid", "v2" or "none". ``cgroup_mounts``: what a cgroup mount
     shows, where that is more than the container's own. ``unit``: the systemd unit that takes the process into these
     cgroups, or "" where it enters them itself. ``capabilities`` is the mask of those that the runtime has.
-    ``rootless``: it is not the host's root, and may be that of a user namespace.
+    ``rootless``: it is not the host's root, and may be that of a user namespace; ``denies_groups``: setgroups(2) is
+    denied there.
     """
 
     __slots__ = (
@@ -185,6 +186,7 @@ class Host:
         "cgroup2",
         "cgroup_mode",
         "cgroup_mounts",
+        "denies_groups",
         "euid",
         "hierarchies",
         "privileged",
@@ -198,6 +200,7 @@ class Host:
         *,
         privileged: bool = True,
         rootless: bool = False,
+        denies_groups: bool = False,
         euid: int = 0,
         cgroup_mode: str = "none",
         hierarchies: tuple[tuple[tuple[str, ...], str, str], ...] = (),
@@ -210,6 +213,7 @@ class Host:
     ) -> None:
         self.privileged = privileged
         self.rootless = rootless
+        self.denies_groups = denies_groups
         self.euid = euid
         self.cgroup_mode = cgroup_mode
         self.hierarchies = hierarchies

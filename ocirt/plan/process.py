@@ -272,7 +272,8 @@ def credentials(c: Compilation) -> list[Op]:
     if no_new_privileges:
         ops.append(Op("NO_NEW_PRIVS", "set no_new_privs", pointer + "/noNewPrivileges"))
     said = f", groups {' '.join(map(str, gids))}" if gids else ""
-    keep: tuple[str, ...] = ("KEEP_GROUPS",) if not c.host.privileged and not gids else ()
+    denied = not c.host.privileged or c.host.denies_groups
+    keep: tuple[str, ...] = ("KEEP_GROUPS",) if denied and not gids else ()
     if keeps_groups(c):
         keep, gids, said = ("KEEP_GROUPS",), [], ", with the groups of the runtime"
     ops += [

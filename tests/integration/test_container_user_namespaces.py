@@ -260,3 +260,16 @@ def test_an_idmapped_mount_shows_its_files_as_those_of_the_container(runtime: Ru
     stat, made = runtime.probe(mapped, "stat", "/bound/file", ";", "write-file", "/bound/new", "")
     assert (stat["uid"], stat["gid"], made["errno"]) == (0, 0, 0)
     assert (source / "new").stat().st_uid == 0
+
+
+@pytest.mark.needs_program("unshare")
+def test_a_root_of_a_user_namespace_runs_containers_in_it(runtime: Runtime, bundle: Bundle) -> None:
+    """Without one of their own, and where setgroups(2) is denied: as below an engine of an ordinary user."""
+    runtime.wrapper = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "unchanged"]
+    runtime.global_words = ["--cgroup-manager", "disabled"]
+    bundle.config["mounts"] = [each for each in bundle.config["mounts"] if each["type"] != "devpts"]
+    found, null = runtime.probe(bundle, "id", ";", "stat", "/dev/null")
+    assert (found["uid"], found["gid"]) == (0, 0)
+    assert (null["major"], null["minor"]) == (1, 3)
+    bundle.process["user"]["additionalGids"] = [7]
+    runtime.run(bundle).fails("become user 0:0, groups 7", "config.json#/process/user")
