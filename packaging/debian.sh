@@ -4,7 +4,8 @@
 #     packaging/debian.sh PYTHON [busybox] [tests] [engines]
 #
 # PYTHON is the interpreter that ocirt will run in. "busybox" adds what the demonstration needs, "tests" what the tests
-# call besides, "engines" the container engines that tests/engines drives, with what they want beside them. What is there already, from a package or not, is left alone: everything is probed by using it.
+# call besides, "engines" the container engines that tests/engines drives, with what they want beside them. What is there
+# already, from a package or not, is left alone: everything is probed by using it.
 set -euo pipefail
 
 python=$1

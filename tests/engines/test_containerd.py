@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engines.conftest import Ctr
+from engines.conftest import Ctr, need_metrics
 from engines.engine import IMAGE, NOT_EXECUTABLE, eventually
 
 pytestmark = pytest.mark.needs_root
@@ -77,5 +77,6 @@ def test_kill_ends_the_task_with_the_signal(ctr: Ctr) -> None:
 
 
 def test_limits_are_in_the_metrics(ctr: Ctr) -> None:
+    need_metrics()
     start(ctr, "box", "--memory-limit", "67108864", IMAGE, "box", "sleep", "1000")
     assert "67108864" in ctr.checked("tasks", "metrics", "--format", "json", "box")

@@ -13,7 +13,7 @@ import pytest
 from host_view import Orphans
 from support import OCIRT
 
-from engines.conftest import PAUSE, Remains, need
+from engines.conftest import PAUSE, Remains, need, need_metrics
 from engines.engine import IMAGE, Daemon, Engine, eventually, make_archive, make_rootfs
 from engines.recipes import file_of
 
@@ -196,8 +196,13 @@ def test_limits_are_in_force_and_can_be_updated(crictl: Crictl) -> None:
     assert crictl.checked(*read).split() == ["67108864", "50000"]
     crictl.checked("update", "--memory=134217728", "--cpu-quota=25000", "--cpu-period=100000", box)
     assert crictl.checked(*read).split() == ["134217728", "25000"]
+
+
+def test_stats_show_what_a_container_uses(crictl: Crictl) -> None:
+    need_metrics()
+    box = crictl.started(crictl.pod())
     (stats,) = json.loads(crictl.checked("stats", "--output=json", box))["stats"]
-    assert stats["attributes"]["id"] == box
+    assert int(stats["memory"]["workingSetBytes"]["value"]) > 0
 
 
 def test_a_stopped_pod_ends_its_containers_and_leaves_no_state(crictl: Crictl, oci_runtime: Path) -> None:

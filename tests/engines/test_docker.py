@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from host_view import cgroup_mounts
 from support import OCIRT
 
-from engines.engine import IMAGE, NOT_EXECUTABLE, Engine, eventually
+from engines.conftest import need_metrics
+from engines.engine import IMAGE, NOT_EXECUTABLE, Done, Engine, eventually
 
 pytestmark = pytest.mark.needs_root
 
@@ -83,20 +89,63 @@ def test_exec_has_the_streams_and_the_status_of_the_process(docker: Engine) -> N
     assert done == (9, "data\n1000:1000 /tmp z\n", "")
 
 
+def build(docker: Engine, folder: Path, *lines: str) -> Done:
+    """``docker build`` of a Dockerfile of these lines, the first of which is FROM."""
+    (folder / "Dockerfile").write_text("\n".join((f"FROM {IMAGE}", *lines, "")))
+    return docker("build", "--quiet", "--tag", "built", str(folder))
+
+
 def test_the_steps_of_a_dockerfile_are_run(docker: Engine, tmp_path: Path) -> None:
-    lines = (
-        f"FROM {IMAGE}",
-        "ENV WORD=hello",
-        "RUN mkdir /made && echo $WORD >/made/text",
-        'CMD ["cat", "/made/text"]',
+    (tmp_path / "copied").write_text("copied\n")
+    with tarfile.open(tmp_path / "added.tar", "w") as tar:
+        tar.add(tmp_path / "copied", "unpacked")
+    steps = (
+        *("ENV WORD=hello", "WORKDIR /made", "COPY copied .", "ADD added.tar /made"),
+        *("RUN echo $WORD $(pwd) >text && chmod 600 text", "VOLUME /kept", "RUN mkdir -p /kept", "EXPOSE 80"),
+        *("USER user", 'ENTRYPOINT ["echo", "entry"]', 'CMD ["command"]'),
     )
-    (tmp_path / "Dockerfile").write_text("\n".join((*lines, "")))
-    docker.checked("build", "--quiet", "--tag", "built", str(tmp_path))
-    assert docker.checked("run", "--rm", "built") == "hello"
-    (tmp_path / "Dockerfile").write_text(f"FROM {IMAGE}\nRUN exit 7\n")
-    done = docker("build", str(tmp_path))
+    done = build(docker, tmp_path, *steps)
+    assert done.status == 0, done
+    assert docker.checked("run", "--rm", "built") == "entry command"
+    assert docker.checked("run", "--rm", "built", "other") == "entry other"
+    script = "cat copied unpacked; ls -l text | cut -c1-10; grep -c ' /kept ' /proc/mounts; id -u; echo $WORD"
+    words = ("run", "--rm", "--entrypoint", "sh", "built", "-c", script)
+    assert docker.checked(*words).split() == ["copied", "copied", "-rw-------", "1", "1000", "hello"]
+    assert docker.checked("run", "--rm", "--user", "0", "--entrypoint", "cat", "built", "text") == "hello /made"
+    assert "80/tcp" in docker.checked("inspect", "--format", "{{.Config.ExposedPorts}}", "built")
+
+
+def test_a_step_that_fails_fails_the_build_with_its_status(docker: Engine, tmp_path: Path) -> None:
+    done = build(docker, tmp_path, "RUN exit 7")
     assert done.status == 7
     assert "returned a non-zero code: 7" in done.err
+
+
+def test_layers_are_joined_by_overlay_with_a_writable_one_on_top(docker: Engine, tmp_path: Path) -> None:
+    done = build(docker, tmp_path, "RUN echo one >/one", "RUN echo two >/two && rm /etc/text")
+    assert done.status == 0, done
+    script = (
+        "cat /one /two; test -e /etc/text || echo gone; echo mine >/one; grep -o '^overlay / overlay rw' /proc/mounts"
+    )
+    start(docker, "built", "sh", "-c", f"{script}; sleep 1000")
+    eventually(lambda: docker.checked("logs", "box").endswith("rw"), "the mounts")
+    assert docker.checked("logs", "box").splitlines() == ["one", "two", "gone", "overlay / overlay rw"]
+    assert docker.checked("diff", "box").splitlines() == ["C /one"]
+    assert docker.checked("run", "--rm", "built", "cat", "/one") == "one"
+    docker.checked("commit", "box", "changed")
+    assert docker.checked("run", "--rm", "changed", "cat", "/one") == "mine"
+
+
+def test_an_image_comes_from_a_file_and_goes_into_one(docker: Engine, tmp_path: Path) -> None:
+    start(docker)
+    docker.checked("export", "--output", str(tmp_path / "rootfs.tar"), "box")
+    docker.checked("import", str(tmp_path / "rootfs.tar"), "imported")
+    assert docker.checked("run", "--rm", "imported", "cat", "/etc/text") == "text"
+    docker.checked("save", "--output", str(tmp_path / "image.tar"), "imported")
+    docker.checked("rmi", "imported")
+    assert docker("run", "--rm", "--pull", "never", "imported", "true").status == 125
+    docker.checked("load", "--quiet", "--input", str(tmp_path / "image.tar"))
+    docker.checked("run", "--rm", "imported", "true")
 
 
 def test_volumes_are_shared_with_the_host_and_among_containers(docker: Engine, tmp_path: Path) -> None:
@@ -157,3 +206,80 @@ def test_the_bridge_has_a_network_and_a_published_port(docker: Engine) -> None:
     host = ["nsenter", "--net", "--target", docker.env["DOCKERD_PID"], "busybox", "wget", "-q", "-O", "-"]
     done = subprocess.run([*host, f"http://{gateway}:8080/index.html"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "page\n"), done.stderr
+
+
+def test_containers_find_each_other_by_name(docker: Engine) -> None:
+    docker.checked("network", "create", "net")
+    try:
+        serve = "mkdir /tmp/w && echo page >/tmp/w/index.html && exec httpd -f -p 80 -h /tmp/w"
+        start(docker, "--network", "net", "--network-alias", "server", IMAGE, "sh", "-c", serve)
+        fetch = ("run", "--rm", "--network", "net", IMAGE, "wget", "-q", "-O", "-")
+        eventually(lambda: docker(*fetch, "http://box/index.html").out == "page\n", "the server")
+        assert docker.checked(*fetch, "http://server/index.html") == "page"
+        docker.checked("rm", "--force", "box")
+    finally:
+        docker.checked("network", "rm", "net")
+
+
+def test_a_container_is_started_again_as_its_restart_policy_says(docker: Engine) -> None:
+    start(docker, "--restart", "on-failure:2", IMAGE, "sh", "-c", "echo run; exit 3")
+    eventually(lambda: state(docker) == "exited 3", "the last failure")
+    assert docker.checked("logs", "box").split() == ["run"] * 3
+    assert docker.checked("inspect", "--format", "{{.RestartCount}}", "box") == "2"
+    docker.checked("rm", "box")
+    start(docker, "--restart", "always", IMAGE, *SLEEP)
+    pid = docker.checked("inspect", "--format", "{{.State.Pid}}", "box")
+    os.kill(int(pid), signal.SIGKILL)
+    eventually(lambda: docker.checked("inspect", "--format", "{{.RestartCount}}", "box") == "1", "the restart")
+    eventually(lambda: docker("exec", "box", "true").status == 0, "the program")
+
+
+def test_events_tell_the_life_of_a_container(docker: Engine) -> None:
+    since = docker.checked("info", "--format", "{{.SystemTime}}")
+    start(docker)
+    docker.checked("exec", "box", "true")
+    docker.checked("kill", "box")
+    docker.checked("wait", "box")
+    docker.checked("rm", "box")
+    until = docker.checked("info", "--format", "{{.SystemTime}}")
+    words = ("events", "--since", since, "--until", until, "--filter", "container=box", "--format", "{{.Action}}")
+    told = [line.partition(":")[0] for line in docker.checked(*words).splitlines()]
+    seen = [action for action in told if action in ("create", "start", "exec_start", "kill", "die", "destroy")]
+    assert seen == ["create", "start", "exec_start", "kill", "die", "destroy"]
+
+
+def test_stats_show_what_a_container_uses(docker: Engine) -> None:
+    need_metrics()
+    start(docker, "--memory", "64m", IMAGE, *SLEEP)
+    words = ("stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}} {{.MemUsage}}", "box")
+    eventually(lambda: re.fullmatch(r"box 1 [1-9]\S+ / 64MiB", docker.checked(*words)) is not None, "its usage")
+
+
+def test_a_container_that_uses_too_much_memory_is_said_to_be_out_of_it(docker: Engine) -> None:
+    need_metrics()
+    too_much = "x=$(cat /dev/zero | tr '\\0' x)"
+    start(docker, "--memory", "32m", "--memory-swap", "32m", IMAGE, "sh", "-c", f"({too_much}); sleep 1000")
+    told = ("inspect", "--format", "{{.State.OOMKilled}}", "box")
+    eventually(lambda: docker.checked(*told) == "true", "the end of a process")
+    assert state(docker) == "running 0"
+
+
+def test_nothing_is_left_of_a_container_that_was_removed(docker: Engine) -> None:
+    def traces() -> list[str]:
+        cgroups = [str(path) for point, _ in cgroup_mounts() for path in (point / "ocirt-docker").glob("*/")]
+        inside = ["nsenter", "--mount", "--net", "--target", docker.env["DOCKERD_PID"]]
+        mounts = subprocess.run([*inside, "cat", "/proc/self/mountinfo"], capture_output=True, text=True, check=True)
+        links = subprocess.run([*inside, "ip", "-o", "link"], capture_output=True, text=True, check=True)
+        points = [line.split()[4] for line in mounts.stdout.splitlines()]
+        states = [
+            str(path) for path in Path(docker.env["EXEC_ROOT"]).glob("runtime-*/moby/*") if path.name != "@seccomp"
+        ]
+        return [*cgroups, *points, *(line.split(":")[1] for line in links.stdout.splitlines()), *states]
+
+    docker.checked("run", "--rm", IMAGE, "true")  # what is made once: the parent's cgroups, the cache of filters
+    before = traces()
+    start(docker, "--volume", "/made", IMAGE, *SLEEP)
+    assert len(traces()) > len(before)
+    docker.checked("rm", "--force", "--volumes", "box")
+    assert docker("run", "--rm", IMAGE, "nosuch").status == 127
+    eventually(lambda: traces() == before, "the end of all traces")
