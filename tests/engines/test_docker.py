@@ -257,11 +257,19 @@ def test_stats_show_what_a_container_uses(docker: Engine) -> None:
 
 def test_a_container_that_uses_too_much_memory_is_said_to_be_out_of_it(docker: Engine) -> None:
     need_metrics()
+    since = docker.checked("info", "--format", "{{.SystemTime}}")
     too_much = "x=$(cat /dev/zero | tr '\\0' x)"
     start(docker, "--memory", "32m", "--memory-swap", "32m", IMAGE, "sh", "-c", f"({too_much}); sleep 1000")
-    told = ("inspect", "--format", "{{.State.OOMKilled}}", "box")
-    eventually(lambda: docker.checked(*told) == "true", "the end of a process")
-    assert state(docker) == "running 0"
+
+    def told() -> str:
+        until = docker.checked("info", "--format", "{{.SystemTime}}")
+        words = ("--since", since, "--until", until, "--filter", "event=oom", "--format", "{{.Actor.Attributes.name}}")
+        return docker.checked("events", *words)
+
+    eventually(lambda: told().startswith("box"), "the event")
+    docker.checked("kill", "box")
+    docker.checked("wait", "box")
+    assert docker.checked("inspect", "--format", "{{.State.OOMKilled}}", "box") == "true"
 
 
 def test_nothing_is_left_of_a_container_that_was_removed(docker: Engine) -> None:
