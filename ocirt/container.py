@@ -267,7 +267,7 @@ class Container(Record):
         if result < 0:
             raise StepError(f"send signal {signal} to process {self.pid}", -result)
         if signal == _SIGKILL:
-            if not self._document["ownPidNamespace"]:
+            if not self._document.get("ownPidNamespace"):
                 # Nobody else ends the other processes when the init of a shared PID namespace dies.
                 self.cgroup().kill(signal)
             elif self._is_frozen():

@@ -205,11 +205,21 @@ def _listens(entry: Entry) -> bool:
 
 
 def read_state(entry: Entry) -> dict[str, Any]:
-    """The document of state.json; that of a container in the making where there is none yet. InternalError."""
+    """The document of state.json; that of a container in the making where there is none yet. InternalError.
+
+    The state of another version of ocirt is taken when it has what is needed to say what the container is, to end it
+    and to remove it. What it has beyond, or lacks otherwise, does not matter for these.
+    """
     document = entry.read_document("state.json")
     if document is None:
         # Reserved a moment ago, or left by a create that was killed.
         return {"status": "creating", "pid": 0}
-    if not isinstance(document, dict) or document.get("version") != 1:
+    if not isinstance(document, dict) or not (document.get("version") == 1 or _has_what_is_needed(document)):
         raise InternalError(f"{entry.path}/state.json is of another version of ocirt")
     return document
+
+
+def _has_what_is_needed(document: dict[str, Any]) -> bool:
+    cgroup = document.get("cgroup")
+    numbers = isinstance(document.get("pid"), int) and isinstance(document.get("startTime"), int)
+    return numbers and isinstance(cgroup, dict) and isinstance(cgroup.get("directories"), list)

@@ -211,27 +211,14 @@ class Entry:
             pass
 
     def remove(self) -> None:
-        """Removes the directory with all files in it. The id is free afterwards."""
+        """Removes the directory with all that is in it. The id is free afterwards."""
         try:
-            for name in os.listdir(self.fd):
-                if name == "notify":
-                    self._remove_directory(name)
-                else:
-                    self.unlink(name)
+            _empty(self.fd)
             os.rmdir(self.path)
         except FileNotFoundError:
             pass
         except OSError as error:
             raise StepError(f"remove state directory {self.path}", error.errno or 0, filename=self.path) from None
-
-    def _remove_directory(self, name: str) -> None:
-        fd = os.open(name, _OPEN, dir_fd=self.fd)
-        try:
-            for inner in os.listdir(fd):
-                os.unlink(inner, dir_fd=fd)
-        finally:
-            os.close(fd)
-        os.rmdir(name, dir_fd=self.fd)
 
     def make_directory(self, name: str) -> None:
         """Makes a directory that others than its owner may look into; StepError."""
@@ -261,6 +248,22 @@ class Entry:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def _empty(fd: int) -> None:
+    """Removes all that is in a directory. Another version of ocirt may have made others in it than this one does."""
+    for name in os.listdir(fd):
+        try:
+            os.unlink(name, dir_fd=fd)
+        except FileNotFoundError:
+            pass
+        except IsADirectoryError:
+            inner_fd = os.open(name, _OPEN, dir_fd=fd)
+            try:
+                _empty(inner_fd)
+            finally:
+                os.close(inner_fd)
+            os.rmdir(name, dir_fd=fd)
 
 
 def ids(root: str) -> list[str]:

@@ -392,10 +392,10 @@ class Cgroup:
             Directory(tuple(controllers), path, version, mount)
             for controllers, path, version, mount in data["directories"]
         ]
-        cgroup = cls(tuple(directories), rootless=data["rootless"])
-        cgroup.skipped = [(tuple(controllers), reason) for controllers, reason in data["skipped"]]
-        cgroup.made = list(data["made"])
-        cgroup.created = data["created"]
+        cgroup = cls(tuple(directories), rootless=data.get("rootless", False))
+        cgroup.skipped = [(tuple(controllers), reason) for controllers, reason in data.get("skipped", ())]
+        cgroup.made = list(data.get("made", ()))
+        cgroup.created = data.get("created", True)
         return cgroup
 
     # -- inside ------------------------------------------------------------------------------------------------------

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
-from engines.conftest import Ctr, need_metrics
-from engines.engine import IMAGE, NOT_EXECUTABLE, eventually
+from engines.conftest import NAMESPACE, Ctr, need_metrics
+from engines.engine import IMAGE, NOT_EXECUTABLE, Engine, eventually
 
 pytestmark = pytest.mark.needs_root
 
@@ -74,6 +78,19 @@ def test_kill_ends_the_task_with_the_signal(ctr: Ctr) -> None:
     done = ctr("tasks", "rm", "box")
     assert "137" in done.err
     assert ctr.status("box") == ""
+
+
+def test_a_shim_that_is_killed_takes_its_container_along(ctr: Ctr, tmp_path: Path) -> None:
+    start(ctr, "box")
+    (pid,) = (line.split()[1] for line in ctr.checked("tasks", "ls").splitlines()[1:])
+    status = Path(f"/proc/{pid}/status").read_text()
+    os.kill(int(status.partition("PPid:")[2].split()[0]), signal.SIGKILL)
+    eventually(lambda: ctr.status("box") == "", "the end of the task")
+    assert not Path(f"/proc/{pid}").exists()
+    state = Engine(ctr.runtime, [str(ctr.runtime), "--root", str(tmp_path / "state" / NAMESPACE)])
+    assert state.checked("list", "--quiet") == ""
+    ctr.checked("containers", "rm", "box")
+    start(ctr, "box")
 
 
 def test_limits_are_in_the_metrics(ctr: Ctr) -> None:

@@ -82,6 +82,26 @@ def test_a_program_that_cannot_be_executed_is_told_by_the_exit_status(
     assert state(docker) == "running 0"
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--mount", "type=bind,source=/no/such,target=/x"), "bind source path does not exist: /no/such"),
+        (("--device", "/dev/nosuch"), "no such file or directory"),
+        (("--runtime", "nosuch"), "nosuch"),
+        (("--network", "nosuch"), "network nosuch not found"),
+        (("--volume", "/etc/hostname:/bin"), "not a directory"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_container_that_cannot_be_made_is_told_by_the_exit_status(
+    docker: Engine, words: tuple[str, ...], text: str
+) -> None:
+    done = docker("run", "--rm", *words, IMAGE, "true")
+    assert (done.status, done.out) == (125, "")
+    assert text in done.err
+    eventually(lambda: docker.checked("ps", "--quiet") == "", "the end of the container")
+
+
 def test_exec_has_the_streams_and_the_status_of_the_process(docker: Engine) -> None:
     start(docker)
     words = ("--interactive", "--user", "1000:1000", "--workdir", "/tmp", "--env", "Q=z", "box", "sh", "-c")

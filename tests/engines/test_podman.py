@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -56,6 +59,49 @@ def test_a_program_that_cannot_be_executed_is_told_by_the_exit_status(
     assert (executed.status, executed.out) == (expected, "")
     assert text in executed.err
     assert status(podman, "box") == "running 0"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected", "text"),
+    [
+        (("--mount", "type=bind,source=/no/such,target=/x"), 125, "no such file or directory"),
+        (("--device", "/dev/nosuch"), 125, "no such file or directory"),
+        (("--workdir", "/etc/text"), 126, "not a directory"),
+        (("--entrypoint", "/etc"), 126, "is a directory"),
+        (("--runtime", "/no/such"), 125, "/no/such"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_container_that_cannot_be_made_is_told_by_the_exit_status(
+    podman: Engine, words: tuple[str, ...], expected: int, text: str
+) -> None:
+    done = podman(*words, "run", IMAGE) if words[0] == "--runtime" else podman(*RUN, "--rm", *words, IMAGE, "true")
+    assert (done.status, done.out) == (expected, "")
+    assert text in done.err
+    assert podman.checked("ps", "--quiet") == ""
+
+
+def test_a_hook_that_fails_is_told_by_the_exit_status_and_its_output(podman: Engine, tmp_path: Path) -> None:
+    script = tmp_path / "hook.sh"
+    script.write_text("#!/bin/sh\necho the hook says no >&2\nexit 3\n")
+    script.chmod(0o755)
+    hook = {"version": "1.0.0", "hook": {"path": str(script)}, "when": {"always": True}, "stages": ["createRuntime"]}
+    (tmp_path / "hook.json").write_text(json.dumps(hook))
+    done = podman("--hooks-dir", str(tmp_path), *RUN, "--rm", IMAGE, "true")
+    assert (done.status, done.out) == (126, "")
+    assert "error running createRuntime hook #0" in done.err
+    assert "the hook says no" in done.err
+
+
+def test_a_container_whose_monitor_was_killed_can_be_removed(podman: Engine) -> None:
+    start(podman, "box")
+    state = podman.checked("inspect", "--format", "{{.State.ConmonPid}} {{.State.Pid}}", "box")
+    conmon, pid = map(int, state.split())
+    os.kill(conmon, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{conmon}").exists(), "the end of the monitor")
+    podman.checked("rm", "--force", "--time", "0", "box")
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the end of the container")
+    start(podman, "box")
 
 
 def test_exec_has_the_streams_and_the_status_of_the_process(podman: Engine) -> None:

@@ -3,12 +3,15 @@ is left can be deleted, and then nothing is left."""
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from host_view import PATIENCE, cgroups_named, mount, unmount, wait_until
@@ -164,6 +167,63 @@ def test_a_state_that_is_damaged_is_told_and_does_not_spoil_a_list(
     directory.rmdir()
 
 
+def newer(document: dict[str, Any]) -> None:
+    """As a later version may write it: with members that nobody knows, in the places where there can be some."""
+    document.update(version=2, unknown={"a": [1]}, labels=None)
+    document["cgroup"].update(unknown=True)
+
+
+def older(document: dict[str, Any]) -> None:
+    """As an earlier version may have written it: without what only start, exec and update need."""
+    document["version"] = 0
+    for name in ("created", "uid", "annotations", "poststart", "poststop", "hasProcess", "terminal", "streams"):
+        del document[name]
+    for name in ("ownPidNamespace", "ownMountNamespace", "noPivot", "noNewKeyring"):
+        del document[name]
+    for name in ("skipped", "created", "rootless"):
+        del document["cgroup"][name]
+
+
+@pytest.mark.parametrize("change", [newer, older])
+def test_a_container_of_another_version_can_be_looked_at_killed_and_deleted(
+    runtime: Runtime, bundle: Bundle, change: Callable[[dict[str, Any]], None]
+) -> None:
+    for ending in (["kill"], ["delete", "--force"]):
+        container = runtime.start_paused_program(bundle)
+        directory = runtime.root / container.id
+        document = json.loads((directory / "state.json").read_text())
+        change(document)
+        (directory / "state.json").write_text(json.dumps(document))
+        (directory / "later/inner").mkdir(parents=True)
+        (directory / "later/inner/file").touch()
+        assert container.status == "running"
+        assert runtime("list", "-q").out.split() == [container.id]
+        runtime(*ending, container.id, *(["KILL"] if ending == ["kill"] else [])).check()
+        container.wait()
+        if ending == ["kill"]:
+            assert container.status == "stopped"
+            container.delete()
+        assert runtime.ids() == []
+        assert cgroups_named(container.id) == []
+
+
+def test_a_container_whose_bundle_is_gone_can_be_looked_at_killed_and_deleted(
+    runtime: Runtime, bundle: Bundle, tmp_path: Path
+) -> None:
+    container = runtime.start_paused_program(bundle)
+    created = runtime.create(bundle, "pause")
+    bundle.path.rename(tmp_path / "elsewhere")
+    assert [container.status, created.status] == ["running", "created"]
+    assert container.state()["bundle"] == str(bundle.path)
+    container.exec("/init", "id").check()
+    container.kill("KILL")
+    container.wait()
+    container.delete()
+    created.delete("--force")
+    assert runtime.ids() == []
+    runtime("run", "--bundle", str(bundle.path), runtime.new_id()).fails("no such file or directory", str(bundle.path))
+
+
 def test_a_created_init_that_is_killed_leaves_a_stopped_container(runtime: Runtime, bundle: Bundle) -> None:
     container = runtime.create(bundle, "pause")
     os.kill(container.pid, signal.SIGKILL)
@@ -239,6 +299,30 @@ def test_a_container_whose_state_is_on_a_readonly_filesystem_says_so(
     mount("tmpfs", runtime.root, "tmpfs", 1)
     try:
         runtime.run(bundle, "id").fails("read-only file system", str(runtime.root))
+    finally:
+        unmount(runtime.root)
+
+
+def test_on_a_full_state_filesystem_a_container_can_be_killed_and_deleted(
+    runtime: Runtime, bundle: Bundle, tmp_path: Path
+) -> None:
+    runtime.root = tmp_path / "filled"
+    runtime.root.mkdir()
+    mount("tmpfs", runtime.root, "tmpfs", 0, "size=64k")
+    try:
+        running = runtime.start_paused_program(bundle)
+        created = runtime.create(bundle, "pause")
+        with pytest.raises(OSError, match="No space left"):
+            (runtime.root / "@filler").write_bytes(b"x" * 65536)
+        assert [running.status, created.status] == ["running", "created"]
+        runtime.run(bundle, "id").fails("no space left on device")
+        running.exec("/init", "id").check()
+        created.start()
+        running.kill("KILL")
+        running.wait()
+        running.delete()
+        created.delete("--force")
+        assert [path.name for path in runtime.root.iterdir()] == ["@filler"]
     finally:
         unmount(runtime.root)
 
