@@ -198,6 +198,13 @@ static int is_root(const struct init *init, int fd)
 	return root.stx_ino == other.stx_ino && root.stx_mnt_id == other.stx_mnt_id;
 }
 
+static int fd_is_directory(int fd)
+{
+	struct stat st;
+
+	return sys_fstat(fd, &st) == 0 && S_ISDIR_(st.st_mode);
+}
+
 int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propagation)
 {
 	static const uint64_t flags[] = {
@@ -219,10 +226,13 @@ int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propag
 			return ret;
 	}
 	ret = is_root(init, target_fd);
-	if (ret == 0)
-		ret = (int)sys_move_mount(mount_fd, target_fd);
-	else if (ret > 0)
+	if (ret > 0)
 		ret = -EBUSY;
+	else if (ret == 0)
+		ret = (int)sys_move_mount(mount_fd, target_fd);
+	/* mount(2) says it better, and engines look for its words. */
+	if (ret == -EINVAL && fd_is_directory(mount_fd) != fd_is_directory(target_fd))
+		ret = -ENOTDIR;
 	if (ret < 0)
 		init->detail = OCIRT_DETAIL_TARGET;
 	return ret;

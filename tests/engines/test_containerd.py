@@ -86,7 +86,7 @@ def test_a_shim_that_is_killed_takes_its_container_along(ctr: Ctr, tmp_path: Pat
     status = Path(f"/proc/{pid}/status").read_text()
     os.kill(int(status.partition("PPid:")[2].split()[0]), signal.SIGKILL)
     eventually(lambda: ctr.status("box") == "", "the end of the task")
-    assert not Path(f"/proc/{pid}").exists()
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the end of the container")
     state = Engine(ctr.runtime, [str(ctr.runtime), "--root", str(tmp_path / "state" / NAMESPACE)])
     assert state.checked("list", "--quiet") == ""
     ctr.checked("containers", "rm", "box")

@@ -83,21 +83,21 @@ def test_a_program_that_cannot_be_executed_is_told_by_the_exit_status(
 
 
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("words", "expected", "text"),
     [
-        (("--mount", "type=bind,source=/no/such,target=/x"), "bind source path does not exist: /no/such"),
-        (("--device", "/dev/nosuch"), "no such file or directory"),
-        (("--runtime", "nosuch"), "nosuch"),
-        (("--network", "nosuch"), "network nosuch not found"),
-        (("--volume", "/etc/hostname:/bin"), "not a directory"),
+        (("--mount", "type=bind,source=/no/such,target=/x"), 125, "bind source path does not exist: /no/such"),
+        (("--device", "/dev/nosuch"), 127, "no such file or directory"),
+        (("--runtime", "nosuch"), 125, "nosuch"),
+        (("--network", "nosuch"), 125, "network nosuch not found"),
+        (("--volume", "/etc/hostname:/bin"), 125, "not a directory"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_a_container_that_cannot_be_made_is_told_by_the_exit_status(
-    docker: Engine, words: tuple[str, ...], text: str
+    docker: Engine, words: tuple[str, ...], expected: int, text: str
 ) -> None:
     done = docker("run", "--rm", *words, IMAGE, "true")
-    assert (done.status, done.out) == (125, "")
+    assert (done.status, done.out) == (expected, "")
     assert text in done.err
     eventually(lambda: docker.checked("ps", "--quiet") == "", "the end of the container")
 

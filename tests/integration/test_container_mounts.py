@@ -689,3 +689,13 @@ def test_no_pivot_propagates_as_the_configuration_says(runtime: Runtime, bundle:
     bundle.linux["rootfsPropagation"] = "shared"
     mounts = parse_mounts(runtime.probe(bundle, "cat", "/proc/self/mountinfo", flags=["--no-pivot"]))
     assert mounts["/"].propagation_word == "shared"
+
+
+def test_a_file_over_a_directory_and_a_directory_over_a_file_are_told_in_the_words_of_mount(
+    runtime: Runtime, bundle: Bundle, tmp_path: Path
+) -> None:
+    bundle.mkdir("directory")
+    bundle.write("file")
+    for source, target in (("/etc/hostname", "/directory"), (str(tmp_path), "/file")):
+        bundle.config["mounts"] = [{"destination": target, "source": source, "type": "bind", "options": ["rbind"]}]
+        runtime.run(bundle, "id").fails(f"on {target}", "not a directory", "config.json#/mounts/0")
