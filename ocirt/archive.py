@@ -37,7 +37,7 @@ __builtins__ = builtins
 _AT_ONCE = frozenset(
     (
         *("_abc", "_blake2", "_codecs", "_collections_abc", "_io", "_json", "_stat", "abc", "codecs", "errno"),
-        *("genericpath", "os", "posixpath", "select", "stat", "time"),
+        *("genericpath", "os", "posixpath", "pwd", "select", "stat", "time"),
     )
 )
 

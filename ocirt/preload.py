@@ -27,6 +27,7 @@ import ocirt.cli.delete
 import ocirt.cli.exec
 import ocirt.launch.join
 import ocirt.cli.list
+import pwd
 import ocirt.seccomp
 import ocirt.hooks
 import ocirt.cgroup.device_program
