@@ -54,6 +54,9 @@ These members of annotations change what ocirt does; a relative path is the bund
 run.oci.hooks.stdout, run.oci.hooks.stderr: a file; what hooks of all kinds write is added to its end. It is made with
 mode 0600.
 
+run.oci.delegate-cgroup: a path below the container's cgroup, on cgroup v2. The container's process is in that cgroup,
+which it may manage and which has no limits of its own; a cgroup namespace still begins above it.
+
 run.oci.keep_original_groups: unless "0", processes keep the supplementary groups of the caller instead of getting those
 of process.user.
 

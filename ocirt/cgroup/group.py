@@ -237,8 +237,8 @@ class Cgroup:
         """Let the manager of the cgroup move the process *pid* into it."""
         raise InternalError("the cgroup has no manager")
 
-    def delegate(self, uid: int) -> None:
-        """Give the v2 cgroup to the host's *uid*, so that the container can divide it. StepError.
+    def delegate(self, uid: int, gid: int = -1) -> None:
+        """Give the v2 cgroup to the host's *uid* and *gid*, so that the container can divide it. StepError.
 
         Outside v2 mode nothing happens: "cgroup delegation is not secure in cgroups v1"
         (config-linux.md#cgroup-ownership).
@@ -246,7 +246,7 @@ class Cgroup:
         directory = self._v2
         if directory is not None and directory is self.directories[0]:
             try:
-                v2.delegate(directory.path, uid)
+                v2.delegate(directory.path, uid, gid)
             except OSError as error:
                 raise _failed(f"give cgroup {directory.path} to uid {uid}", error, directory.path) from error
 

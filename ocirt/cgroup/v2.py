@@ -58,19 +58,20 @@ def make_joinable(path: str) -> None:
         write(type_path, "threaded")
 
 
-def delegate(path: str, uid: int) -> None:
+def delegate(path: str, uid: int, gid: int = -1) -> None:
     """Give the cgroup *path* to *uid*, with the files that the kernel names for that (cgroups(7), "Delegation").
 
+    A process that joins a user namespace has its rights over a file only where that maps the group, too: *gid*.
     config-linux.md#cgroup-ownership: no other file, or the container could lift its own limits. OSError.
     """
     try:
         names = read("/sys/kernel/cgroup/delegate").split()
     except FileNotFoundError:
         names = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
-    os.chown(path, uid, -1, follow_symlinks=False)
+    os.chown(path, uid, gid, follow_symlinks=False)
     for name in names:
         try:
-            os.chown(f"{path}/{name}", uid, -1, follow_symlinks=False)
+            os.chown(f"{path}/{name}", uid, gid, follow_symlinks=False)
         except FileNotFoundError:
             continue
 

@@ -248,6 +248,13 @@ def annotated_paths_are_given(config: dict[str, Any]) -> Violations:
                 yield f"/annotations/{name}", f"wanted a path, found {shown(path)}"
 
 
+def delegated_cgroup_stays_below(config: dict[str, Any]) -> Violations:
+    name = "run.oci.delegate-cgroup"
+    path = (config.get("annotations") or {}).get(name, "")
+    if ".." in path.split("/") or "\0" in path or (path and not path.strip("/.")):
+        yield f"/annotations/{name}", f'wanted the path of a cgroup without "..", found {shown(path)}'
+
+
 def mount_context_type_is_known(config: dict[str, Any]) -> Violations:
     name = "run.oci.mount_context_type"
     word = (config.get("annotations") or {}).get(name, "context")
@@ -332,6 +339,7 @@ CONFIG_RULES: tuple[Rule, ...] = (
     (hook_environment_has_names, "with the same semantics as IEEE Std 1003.1-2008's `environ`."),
     (annotation_keys_are_given, "Keys MUST NOT be an empty string."),
     (annotated_paths_are_given, VALID_VALUES),
+    (delegated_cgroup_stays_below, VALID_VALUES),
     (mount_context_type_is_known, VALID_VALUES),
     (paths_are_short_enough, VALID_VALUES),
     (

@@ -86,6 +86,7 @@ ANNOTATIONS = (
     "org.systemd.property.",
     *PATH_ANNOTATIONS,
     FILTER_ANNOTATION,
+    "run.oci.delegate-cgroup",
     "run.oci.keep_original_groups",
     "run.oci.mount_context_type",
     "run.oci.seccomp_fail_unknown_syscall",

@@ -145,6 +145,10 @@ class Creator(Doer):
     def open(self, source: Source, op: Op, pid: int) -> int:
         if source.kind == "listener":
             return self.listener()
+        if source.kind == "delegated-cgroup":
+            from ocirt.cgroup import delegated
+
+            return delegated.open_entry(self.cgroup.directories[0].path, source.path)
         fd = Doer.open(self, source, op, pid)
         if op.kind == "JOIN_NAMESPACE" and op.a == CLONE_NEWNS:
             self.mounts_joined(fd)
@@ -160,11 +164,19 @@ class Creator(Doer):
         elif op.kind == "create-cgroup":
             self.cgroup.create(self.settings, pid() if self.cgroup.unit else 0)
             self.cgroup_made()
+        elif op.kind == "make-delegated":
+            from ocirt.cgroup import delegated
+
+            delegated.make(self.cgroup.directories[0].path, *value)
+        elif op.kind == "divide-cgroup":
+            from ocirt.cgroup import delegated
+
+            delegated.divide(self.cgroup.directories[0].path, value)
         elif op.kind == "limit":
             if value:
                 self.cgroup.apply(value)
         elif op.kind == "delegate":
-            self.cgroup.delegate(value)
+            self.cgroup.delegate(*value)
         elif op.kind == "create-resctrl":
             self.make_resctrl(value, pid())
         elif op.kind == "net-devices":

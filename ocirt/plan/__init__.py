@@ -58,6 +58,7 @@ CREATE: tuple[Topic, ...] = (
     resctrl.create,
     process.reset_affinity,
     namespaces.cgroup,
+    cgroups.delegated,
     # Before it is root of a user namespace: its way to the root filesystem may lead through directories of the host's
     # root.
     rootfs.attach,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocirt.errors import UnsupportedError
 from ocirt.plan.op import Op, Source, host_op
 
 TYPE_CHECKING = False
@@ -90,12 +91,37 @@ def _delegation(c: Compilation) -> list[Op]:
     may write to it (config-linux.md#cgroup-ownership), but not with v1, where that "is not secure"."""
     if not c.host.cgroup2 or c.host.hierarchies or not c.host.privileged or "cgroup" not in c.create_namespaces:
         return []
-    uid = _host_uid(c)
+    uid, _ = owner = _host_owner(c)
     for index, mount in enumerate(c.config.get("mounts") or ()):
         is_cgroup = mount.get("source") == "cgroup" and mount["destination"].rstrip("/") == "/sys/fs/cgroup"
         if uid and is_cgroup and "ro" not in (mount.get("options") or ()):
-            return [host_op("delegate", f"give cgroup {c.host.cgroup2[1]} to uid {uid}", f"/mounts/{index}", value=uid)]
+            return [
+                host_op("delegate", f"give cgroup {c.host.cgroup2[1]} to uid {uid}", f"/mounts/{index}", value=owner)
+            ]
     return []
+
+
+def delegated(c: Compilation) -> list[Op]:
+    """Behind the cgroup namespace, whose root stays the container's cgroup: the process goes on into one below it."""
+    name = "run.oci.delegate-cgroup"
+    sub, pointer = c.annotations.get(name), f"/annotations/{name}"
+    if not sub:
+        return []
+    if not c.host.cgroup2 or c.host.hierarchies:
+        raise UnsupportedError("a delegated cgroup", "cgroup v2 alone", pointer=pointer)
+    path = f"{c.host.cgroup2[1]}/{sub}"
+    return [
+        host_op("make-delegated", f"create cgroup {path}", pointer, value=(sub, *_host_owner(c))),
+        Op("JOIN_CGROUP", f"join cgroup {path}", pointer, sources=(Source("delegated-cgroup", sub),)),
+        Op("SYNC", f"wait for cgroup {path} to be divided", pointer, a=5),
+        host_op("divide-cgroup", f"enable the controllers of cgroup {path}", pointer, value=sub),
+    ]
+
+
+def _host_owner(c: Compilation) -> tuple[int | None, int]:
+    """The user of the process, as the host knows it, and a group that its user namespace maps."""
+    mappings = c.linux.get("gidMappings") or () if c.has_namespace("user") else ()
+    return _host_uid(c), int(mappings[0]["hostID"]) if mappings else -1
 
 
 def _host_uid(c: Compilation) -> int | None:

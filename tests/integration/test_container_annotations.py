@@ -12,11 +12,17 @@ from typing import Any
 
 import pytest
 from host_view import wait_readable
-from support import Bundle, Runtime
+from support import CGROUP, SYSFS, Bundle, Runtime
+
+from ocirt.cgroup import detect
 
 pytestmark = pytest.mark.needs_root
 
 KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+
+
+def cgroup_mode() -> str:
+    return detect().mode
 
 
 def add_hook(bundle: Bundle, kind: str, *words: str) -> None:
@@ -96,6 +102,49 @@ def test_a_fifo_without_a_reader_does_not_keep_the_runtime_waiting(
     annotate(bundle, hooks__stdout=str(tmp_path / "fifo"))
     add_hook(bundle, "createRuntime", "exit", "0")
     runtime.run(bundle, "exit", "0").fails("error running createRuntime hook #0", "no such device or address")
+
+
+# -- a cgroup below the container's ------------------------------------------------------------------------------------
+
+
+@pytest.mark.needs_cgroup2
+@pytest.mark.skipif(cgroup_mode() != "v2", reason="needs cgroup v2 alone")
+@pytest.mark.parametrize("user_namespace", [False, True])
+def test_the_process_is_in_a_cgroup_below_that_of_the_limits(
+    runtime: Runtime, bundle: Bundle, user_namespace: bool
+) -> None:
+    annotate(bundle, **{"delegate-cgroup": "payload/init"})
+    bundle.add_namespace("cgroup")
+    if user_namespace:
+        bundle.map_ids((0, 100_000, 1000))
+    bundle.config["mounts"] += [SYSFS, {**CGROUP, "options": ["rw"]}]
+    container = runtime.start(
+        bundle, "cat", "/proc/self/cgroup", ";", "mkdir", "/sys/fs/cgroup/payload/init/mine", ";", "pause"
+    )
+    assert "0::/payload/init" in container.read_value().splitlines()
+    assert container.read_value()["errno"] == 0
+    path = Path(f"/proc/{container.pid}/cgroup").read_text().strip().rpartition("0::")[2]
+    assert path.endswith("/payload/init")
+    assert container.exec("/init", "exit", "0").status == 0
+
+
+@pytest.mark.needs_cgroup2
+@pytest.mark.skipif(cgroup_mode() != "v2", reason="needs cgroup v2 alone")
+def test_a_process_enters_a_cgroup_that_was_given_to_a_user_namespace(runtime: Runtime, bundle: Bundle) -> None:
+    """Its rights over the cgroup are those that it has in the namespace, whose group the cgroup therefore has."""
+    bundle.add_namespace("cgroup")
+    bundle.map_ids((0, 100_000, 1000))
+    bundle.config["mounts"] += [SYSFS, {**CGROUP, "options": ["rw"]}]
+    container = runtime.start_paused_program(bundle)
+    assert "0::/" in container.probe("cat", "/proc/self/cgroup").splitlines()
+
+
+@pytest.mark.skipif(cgroup_mode() == "v2", reason="needs a host with cgroup v1")
+def test_a_delegated_cgroup_needs_cgroup_v2_alone(runtime: Runtime, bundle: Bundle) -> None:
+    annotate(bundle, **{"delegate-cgroup": "payload"})
+    result = runtime.run(bundle, "exit", "0")
+    result.fails("a delegated cgroup is not supported here: needs cgroup v2 alone", "run.oci.delegate-cgroup")
+    assert runtime.ids() == []
 
 
 # -- groups ------------------------------------------------------------------------------------------------------------

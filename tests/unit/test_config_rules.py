@@ -148,6 +148,12 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "wanted a path, found",
     ),
     (
+        "delegated_cgroup_stays_below",
+        changed(annotations={"run.oci.delegate-cgroup": "a/../.."}),
+        "/annotations/run.oci.delegate-cgroup",
+        'wanted the path of a cgroup without "..", found "a/../.."',
+    ),
+    (
         "mount_context_type_is_known",
         changed(annotations={"run.oci.mount_context_type": "label"}),
         "/annotations/run.oci.mount_context_type",
