@@ -306,13 +306,11 @@ def test_a_paused_container_is_deleted(systemd: Runtime, bundle: Bundle) -> None
 
 
 def container_of_a_failed_unit(runtime: Runtime, bundle: Bundle, unit: str) -> Container:
-    """It has stopped, since systemd gives it five seconds to live."""
+    """It has stopped, but not when systemd asked it to: SIGTERM is nothing to the init of a PID namespace."""
     bundle.linux["cgroupsPath"] = f"system.slice:{unit.removesuffix('.scope').replace('-', ':', 1)}"
-    bundle.config["annotations"] = {
-        "org.systemd.property.RuntimeMaxSec": "5",
-        "org.systemd.property.TimeoutStopSec": "1",
-    }
-    container = runtime.create(bundle, "pause")
+    bundle.config["annotations"] = {"org.systemd.property.TimeoutStopSec": "1"}
+    container = runtime.start_paused_program(bundle)
+    systemctl("stop", unit)
     assert container.wait() == -signal.SIGKILL
     wait_until(lambda: shown(unit, "ActiveState") == "failed", "the failure of the unit")
     assert shown(unit, "Result") == "timeout"

@@ -4,7 +4,10 @@
 #     tests/vm/test.sh PYTHON [ARGUMENT OF PYTEST...]
 #
 # PYTHON is an interpreter with pip. What goes to the guest is gathered in build/vm: this tree, as git sees it, and the
-# packages that the tests need, since the guest has no network. OCIRT_VM_LIMIT is how many seconds the guest may take.
+# packages that the tests need, since the guest has no network. OCIRT_VM_LIMIT is how many seconds the guest may take;
+# with OCIRT_VM_AGAIN=1, tests that fail are run once more, and only those that fail again count.
+#
+# The exit status is that of pytest; 124: the guest has taken too long; 125: there is none, or not what the tests need.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -12,6 +15,7 @@ python=$1
 shift
 share=$PWD/build/vm
 
+trap 'exit 125' ERR
 tests/vm/vm build
 mkdir -p "$share"
 if [[ ! -e $share/packages.tar || pyproject.toml -nt $share/packages.tar || $0 -nt $share/packages.tar ]]; then
@@ -35,6 +39,7 @@ fi
 git ls-files --cached --others --exclude-standard -z |
 	tar --create --file "$share/ocirt.tar" --ignore-failed-read --null --files-from -
 
-tests/vm/vm run --timeout "${OCIRT_VM_LIMIT:-900}" --dir "$share" -- \
-	sh -euc 'mkdir /opt/ocirt; tar -xf ocirt.tar -C /opt/ocirt --no-same-owner; exec /opt/ocirt/tests/vm/run-in-guest.sh "$@"' \
+trap - ERR
+tests/vm/vm run --timeout "${OCIRT_VM_LIMIT:-3600}" --dir "$share" -- \
+	OCIRT_VM_AGAIN="${OCIRT_VM_AGAIN:-}" sh -euc 'mkdir /opt/ocirt; tar -xf ocirt.tar -C /opt/ocirt --no-same-owner; exec /opt/ocirt/tests/vm/run-in-guest.sh "$@"' \
 	sh "$@"
