@@ -89,6 +89,9 @@ def externals(compilation: Compilation) -> list[External]:
         if "TARGET_LINK" in op.flags or ("SOURCE_LINK" in op.flags and "COPY_LINK" not in op.flags):
             needs = "mounts that follow symbolic links, as criu does"
             raise UnsupportedError("checkpoint and restore", needs, pointer=op.origin)
+        if source is not None and source.kind == "descriptor":
+            needs = "mounts of paths, which criu can find again, not of descriptors"
+            raise UnsupportedError("checkpoint and restore", needs, pointer=op.origin)
         path = source.path if source is not None else str(op.text)
         found.append(External(op.path, op.path, path, op.a, op.origin))
     for index, path in enumerate(compilation.linux.get("maskedPaths") or ()):

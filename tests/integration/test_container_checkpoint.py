@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from host_view import parse_mounts
+from host_view import PATIENCE, parse_mounts
 from support import CGROUP, MQUEUE, SHM, SYSFS, Bundle, Container, Result, Runtime
 from terminal_view import Console, read_until
 
@@ -295,6 +296,33 @@ def test_a_restored_container_has_no_key_of_the_caller(runtime: Runtime, bundle:
     second = restore(runtime, bundle, saved)
     keys = Path("/proc/keys").read_text()
     assert f"_ses.{second.id}" in keys
+
+
+def test_the_library_does_the_same(runtime: Runtime, bundle: Bundle, saved: Saved) -> None:
+    """The restored init is a child of the calling process, which learns how it ends."""
+    bundle.set_program("await-signal")
+    bundle.save()
+    id = runtime.new_id()
+    runtime.adopt(id, bundle)
+    program = f"""
+import os
+from ocirt import Container, CriuOptions, Options
+reader, writer = os.pipe()
+os.dup2(writer, 1)
+options, criu = Options(root={str(runtime.root)!r}), CriuOptions({str(saved.images)!r})
+container = Container.create({id!r}, {str(bundle.path)!r}, options)
+container.start()
+assert os.read(reader, 6) == b"ready\\n"
+container.checkpoint(criu)
+restored = Container.restore({id!r}, {str(bundle.path)!r}, criu, options)
+assert restored.status() == "running"
+restored.kill(12)
+assert restored.wait() == 12 << 8
+restored.delete()
+"""
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=3 * PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # -- cgroups, hooks, state ---------------------------------------------------------------------------------------------

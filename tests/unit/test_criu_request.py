@@ -80,6 +80,13 @@ def test_mapped_mounts_are_refused() -> None:
         request.externals(compilation(mounts=[mount]))
 
 
+def test_mounts_of_descriptors_are_refused() -> None:
+    c = compilation(mounts=[bind("/data")])
+    c.mount_fds = {"/data": 5}
+    with pytest.raises(UnsupportedError, match="not of descriptors"):
+        request.externals(c)
+
+
 @pytest.mark.parametrize("option", ["src-nofollow", "dest-nofollow"])
 def test_mounts_of_links_are_refused(option: str) -> None:
     with pytest.raises(UnsupportedError, match="follow symbolic links"):
