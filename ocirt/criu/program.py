@@ -17,6 +17,8 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LOG_LIMIT = 8 << 20
 _ERRORS = 6
 _FEATURE = "checkpoint and restore"
+# A configuration of the host for checkpoints may name a log file, which would be made where the runtime is called.
+_ALONE = "--no-default-config"
 
 
 class Criu:
@@ -37,8 +39,8 @@ class Criu:
         if path is None:
             raise UnsupportedError(_FEATURE, "the program criu, which is not on the PATH")
         # At the same time: each of them tries the kernel, which takes longer than it keeps a processor busy.
-        asked = [_Run(path, "--version"), _Run(path, "check", "-v4", "-o", "-")]
-        asked += [_Run(path, "check", "--feature", name) for name in features]
+        asked = [_Run(path, "--version"), _Run(path, "check", _ALONE, "-v4", "-o", "-")]
+        asked += [_Run(path, "check", _ALONE, "--feature", name) for name in features]
         (_, about), (status, output), *answers = [run.wait() for run in asked]
         version = _version(path, about)
         if status != 0:
