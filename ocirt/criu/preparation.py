@@ -14,7 +14,7 @@ from ocirt.launch.channel import check
 from ocirt.launch.doers import Doer
 from ocirt.launch.walk import Walk
 from ocirt.plan import Compilation, Op, Plan, Source, compile_plan, mounts, namespaces, process, rootfs
-from ocirt.plan.constants import CLONE_NEWNET
+from ocirt.plan.constants import CLONE_NEWNET, MOUNT_ATTR_RDONLY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,12 +88,16 @@ def set_loopback_up(pid: int) -> None:
     _walk(Plan(ops, 0), "/")
 
 
-def restrict_mounts(pid: int, externals: Iterable[External]) -> None:
+def restrict_mounts(pid: int, externals: Iterable[External], *, readonly_root: bool) -> None:
     """Sets the attributes again that mounts of the host's have in the configuration, "ro" above all: of two mounts of
-    one source criu leaves the second without (4.2 and before). The processes have not run yet. StepError."""
+    one source criu leaves the second without (4.2 and before), and the root (3.17). The processes have not run yet.
+    StepError."""
     points = set(mounts_of(pid).values())
     pidfd = os.pidfd_open(pid)
     try:
+        if readonly_root:
+            step = "make the root filesystem read-only"
+            check(lib.ocirt_set_attributes_of(pidfd, b"/", MOUNT_ATTR_RDONLY, 0), step, origin="/root/readonly")
         for external in externals:
             path = ffi.from_buffer(os.fsencode(external.destination) + b"\0")
             for attributes, recursive in ((external.tree_attributes, 1), (external.attributes, 0)):

@@ -154,8 +154,21 @@ class Restoration(Creation):
                 os.close(socket_fd)
         elif word == "post-restore":
             self.pid = pid
-            preparation.restrict_mounts(pid, self._externals)
+            readonly = bool(self.config["root"].get("readonly"))
+            preparation.restrict_mounts(pid, self._externals, readonly_root=readonly)
             self._remember()
+
+    def _look_at_privileges(self) -> None:
+        """criu 3.17 does not restore no_new_privs, and nobody else can set it for a process."""
+        if not (self.config.get("process") or {}).get("noNewPrivileges"):
+            return
+        try:
+            with open(f"/proc/{self.pid}/status", encoding="utf-8", errors="replace") as file:
+                is_lost = any(line.split() == ["NoNewPrivs:", "0"] for line in file)
+        except OSError:
+            return  # it has ended already
+        if is_lost:
+            self.options.warn(f"criu {self.criu.version} has not restored no_new_privs of the container's process")
 
     def _has_own_network(self) -> bool:
         namespaces = (self.config.get("linux") or {}).get("namespaces") or ()
@@ -184,6 +197,7 @@ class Restoration(Creation):
         self._write_state(self.pid, "running")
 
     def _publish(self) -> None:
+        self._look_at_privileges()
         self._tell(self.pid, self._keep(os.pidfd_open(self.pid)))
 
     def _undo(self, error: BaseException) -> None:
