@@ -105,7 +105,9 @@ def _criu(*features: str) -> str | None:
     """Whether criu can work here, as it finds by itself."""
     if shutil.which("criu") is None:
         return "needs the program criu"
-    words = [["criu", "check"], *(["criu", "check", "--feature", feature] for feature in features)]
+    # A configuration of the host may name a log file, which would be made here.
+    check = ["criu", "check", "--no-default-config"]
+    words = [check, *([*check, "--feature", feature] for feature in features)]
     for command in words:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
         if done.returncode != 0:
