@@ -130,7 +130,8 @@ class BuildPackage(build_py):
             (directory / ".gitignore").write_text("*\n")
 
     def record_commit(self, module: Path) -> None:
-        text = module.read_text()
+        # Not the copy's text, which an earlier build may have left there with its own commit.
+        text = (ROOT / "ocirt/_version.py").read_text()
         module.unlink()  # it may be a hard link to the one in the source tree
         module.write_text(text.replace('commit = ""', f'commit = "{commit()}"'))
 

@@ -65,3 +65,17 @@ def test_the_command_is_a_program_and_not_a_script(tmp_path: Path) -> None:
     program = tmp_path / "ocirt"
     assert program.read_bytes().startswith(b"\x7fELF")
     assert os.access(program, os.X_OK)
+
+
+def test_a_build_over_an_older_one_names_its_own_commit(tmp_path: Path) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs the git repository")
+    module = tmp_path / "ocirt/_version.py"
+    module.parent.mkdir()
+    module.write_text('commit = "of an older build"\n')
+    newer = (ROOT / "ocirt/_version.py").stat().st_mtime + 1
+    os.utime(module, (newer, newer))
+    result = build("build_py", "--build-lib", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert "of an older build" not in module.read_text()
+    assert f'__version__ = "{__version__}"' in module.read_text()
