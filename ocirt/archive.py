@@ -87,9 +87,10 @@ class ArchiveImporter:
 
     def load(self, name: str) -> None:
         """Import a module of the archive without the locks and the other finders of an import statement, in a third of
-        its time. Nothing happens when the archive's is not to be used."""
+        its time. Nothing happens when the archive's is not to be used, or that of its package."""
+        package, _, child = name.rpartition(".")
         spec = self.find_spec(name)
-        if spec is None:
+        if spec is None or (package and package not in sys.modules):
             return
         module = ModuleType(name)
         module.__spec__ = spec
@@ -103,7 +104,6 @@ class ArchiveImporter:
         except BaseException:
             del sys.modules[name]
             raise
-        package, _, child = name.rpartition(".")
         if package:
             setattr(sys.modules[package], child, module)
 

@@ -88,7 +88,7 @@ def test_a_shim_that_is_killed_takes_its_container_along(ctr: Ctr, tmp_path: Pat
     eventually(lambda: ctr.status("box") == "", "the end of the task")
     eventually(lambda: not Path(f"/proc/{pid}").exists(), "the end of the container")
     state = Engine(ctr.runtime, [str(ctr.runtime), "--root", str(tmp_path / "state" / NAMESPACE)])
-    assert state.checked("list", "--quiet") == ""
+    eventually(lambda: state.checked("list", "--quiet") == "", "the end of its state")
     ctr.checked("containers", "rm", "box")
     start(ctr, "box")
 

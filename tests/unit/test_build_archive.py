@@ -154,6 +154,14 @@ def test_a_source_of_another_size_is_used_in_place_of_the_archive(installation: 
     assert installation.say() == [f"22 True {installation.part}"]  # found on the search path
 
 
+def test_the_modules_of_a_package_that_has_changed_are_found_behind_it(installation: Installation) -> None:
+    package = installation.package / "inner/__init__.py"
+    package.write_text("OLD = 1\n")
+    installation.build()
+    package.write_text("NEW = 1  # of another size\n")
+    assert installation.eval("part.VERSION, sys.modules['ocirt.inner'].NEW") == "(1, 1)"
+
+
 def test_an_installed_source_may_have_any_time(installation: Installation) -> None:
     installation.change_part()
     assert installation.say()[0].startswith("1 ")
