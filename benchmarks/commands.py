@@ -67,11 +67,12 @@ class Runtime:
     def peak_memory(self, report_path: str, *words: str) -> Measurement:
         """The largest resident set of the command and its children, in MiB, pages of mapped files included.
 
-        busybox starts it: ru_maxrss of a process keeps what its parent's memory was at the time of the exec.
+        busybox starts it: ru_maxrss of a process keeps what its parent's memory was at the time of the exec. It takes
+        the kilobytes for pages.
         """
         self._measure(["busybox", "time", "-f", "%M", "-o", report_path, *self.words(*words)])
         with open(report_path) as file:
-            return Measurement(int(file.read().split()[-1]) / 1024)
+            return Measurement(int(file.read().split()[-1]) / os.sysconf("SC_PAGE_SIZE"))
 
     def _measure(self, words: list[str]) -> Measurement:
         os.ftruncate(self._stderr_fd, 0)
