@@ -31,6 +31,7 @@ from pathlib import Path
 import pytest
 from host_view import CAPABILITY_NUMBERS, Leftovers, Orphans, cgroup_mounts, enter_own_mount_namespace, under_reaper
 from support import Bundle, Runtime
+from systemd_view import systemctl
 from terminal_view import Console
 
 _INIT_SOURCES = Path(__file__).parent / "container_init"
@@ -207,6 +208,16 @@ def runtime(tmp_path: Path, orphans: Orphans) -> Iterator[Runtime]:
         if left:
             leftovers.remove()
     assert left == [], "something is left behind"
+
+
+@pytest.fixture
+def systemd(runtime: Runtime) -> Iterator[Runtime]:
+    """The command whose containers' cgroups belong to systemd. No unit may be left behind."""
+    runtime.global_words = ["--systemd-cgroup"]
+    yield runtime
+    runtime.close()
+    left = systemctl("list-units", "--all", "--plain", "--no-legend", f"*{runtime.token}*")
+    assert left == "", "a unit is left behind"
 
 
 @pytest.fixture

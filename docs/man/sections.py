@@ -70,6 +70,9 @@ linux.seccomp, of which the flags and the listener still count.
 
 run.oci.seccomp_fail_unknown_syscall: unless "0", linux.seccomp may have no system call that libseccomp does not know.
 
+run.oci.systemd.subgroup: with --systemd-cgroup, the name of a cgroup below that of the unit, on cgroup v2: the
+container's process is in it, and it is what a cgroup namespace begins at.
+
 org.systemd.property.NAME: with --systemd-cgroup, a property of the container's unit, in GVariant text""",
         ),
         (

@@ -249,10 +249,12 @@ def annotated_paths_are_given(config: dict[str, Any]) -> Violations:
 
 
 def delegated_cgroup_stays_below(config: dict[str, Any]) -> Violations:
-    name = "run.oci.delegate-cgroup"
-    path = (config.get("annotations") or {}).get(name, "")
-    if ".." in path.split("/") or "\0" in path or (path and not path.strip("/.")):
-        yield f"/annotations/{name}", f'wanted the path of a cgroup without "..", found {shown(path)}'
+    annotations = config.get("annotations")
+    if annotations:
+        for name in ("run.oci.delegate-cgroup", "run.oci.systemd.subgroup"):
+            path = annotations.get(name, "")
+            if ".." in path.split("/") or "\0" in path or (path and not path.strip("/.")):
+                yield f"/annotations/{name}", f'wanted the path of a cgroup without "..", found {shown(path)}'
 
 
 def mount_context_type_is_known(config: dict[str, Any]) -> Violations:

@@ -90,6 +90,7 @@ ANNOTATIONS = (
     "run.oci.keep_original_groups",
     "run.oci.mount_context_type",
     "run.oci.seccomp_fail_unknown_syscall",
+    "run.oci.systemd.subgroup",
 )
 
 #: Longest path that a system call takes, in bytes and without the final NUL (PATH_MAX, path_resolution(7)).

@@ -57,6 +57,7 @@ CREATE: tuple[Topic, ...] = (
     cgroups.join,
     resctrl.create,
     process.reset_affinity,
+    cgroups.subgroup,
     namespaces.cgroup,
     cgroups.delegated,
     # Before it is root of a user namespace: its way to the root filesystem may lead through directories of the host's

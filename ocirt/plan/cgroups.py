@@ -87,41 +87,65 @@ def _devices(c: Compilation) -> list[Op]:
 
 
 def _delegation(c: Compilation) -> list[Op]:
-    """The cgroup is given to the user of the process where the container sees it in a cgroup namespace of its own and
-    may write to it (config-linux.md#cgroup-ownership), but not with v1, where that "is not secure"."""
-    if not c.host.cgroup2 or c.host.hierarchies or not c.host.privileged or "cgroup" not in c.create_namespaces:
+    owner, pointer = _mount_owner(c)
+    if owner is None or not c.host.cgroup2 or _subgroup(c):
         return []
-    uid, _ = owner = _host_owner(c)
+    return [host_op("delegate", f"give cgroup {c.host.cgroup2[1]} to uid {owner[0]}", pointer, value=owner)]
+
+
+def _mount_owner(c: Compilation) -> tuple[tuple[int, int] | None, str]:
+    """The cgroup that the container sees is given to the user of its process where that is in a cgroup namespace of its
+    own and may write to it (config-linux.md#cgroup-ownership), but not with v1, where that "is not secure".
+
+    None for no such user; and the pointer of the mount that says so."""
+    if not c.host.cgroup2 or c.host.hierarchies or "cgroup" not in c.create_namespaces:
+        return None, ""
     for index, mount in enumerate(c.config.get("mounts") or ()):
         is_cgroup = mount.get("source") == "cgroup" and mount["destination"].rstrip("/") == "/sys/fs/cgroup"
-        if uid and is_cgroup and "ro" not in (mount.get("options") or ()):
-            return [
-                host_op("delegate", f"give cgroup {c.host.cgroup2[1]} to uid {uid}", f"/mounts/{index}", value=owner)
-            ]
-    return []
+        if is_cgroup and "ro" not in (mount.get("options") or ()):
+            return _owner(c), f"/mounts/{index}"
+    return None, ""
+
+
+def subgroup(c: Compilation) -> list[Op]:
+    """Before the cgroup namespace, whose root is then the cgroup below that of the unit (crun's annotation)."""
+    sub = _subgroup(c)
+    return _descend(c, "run.oci.systemd.subgroup", sub, _mount_owner(c)[0]) if sub else []
 
 
 def delegated(c: Compilation) -> list[Op]:
     """Behind the cgroup namespace, whose root stays the container's cgroup: the process goes on into one below it."""
     name = "run.oci.delegate-cgroup"
-    sub, pointer = c.annotations.get(name), f"/annotations/{name}"
-    if not sub:
-        return []
+    sub, above = c.annotations.get(name), _subgroup(c)
+    return _descend(c, name, f"{above}/{sub}" if above else sub, _owner(c)) if sub else []
+
+
+def _subgroup(c: Compilation) -> str:
+    return str(c.annotations.get("run.oci.systemd.subgroup", "")).strip("/") if c.host.unit else ""
+
+
+def _descend(c: Compilation, name: str, sub: str, owner: tuple[int, int] | None) -> list[Op]:
+    """The process makes its way into the cgroup *sub* below that of the limits, which *owner* gets."""
+    pointer = f"/annotations/{name}"
     if not c.host.cgroup2 or c.host.hierarchies:
-        raise UnsupportedError("a delegated cgroup", "cgroup v2 alone", pointer=pointer)
+        raise UnsupportedError("a cgroup below the container's", "cgroup v2 alone", pointer=pointer)
     path = f"{c.host.cgroup2[1]}/{sub}"
     return [
-        host_op("make-delegated", f"create cgroup {path}", pointer, value=(sub, *_host_owner(c))),
+        host_op("make-delegated", f"create cgroup {path}", pointer, value=(sub, *(owner or (None, -1)))),
         Op("JOIN_CGROUP", f"join cgroup {path}", pointer, sources=(Source("delegated-cgroup", sub),)),
         Op("SYNC", f"wait for cgroup {path} to be divided", pointer, a=5),
         host_op("divide-cgroup", f"enable the controllers of cgroup {path}", pointer, value=sub),
     ]
 
 
-def _host_owner(c: Compilation) -> tuple[int | None, int]:
-    """The user of the process, as the host knows it, and a group that its user namespace maps."""
+def _owner(c: Compilation) -> tuple[int, int] | None:
+    """The user of the process, as the host knows it, and a group that its user namespace maps; None for root, whose
+    the cgroup is already, for a user that is not known, and where the runtime may give nothing away."""
+    uid = _host_uid(c)
+    if not uid or not c.host.privileged:
+        return None
     mappings = c.linux.get("gidMappings") or () if c.has_namespace("user") else ()
-    return _host_uid(c), int(mappings[0]["hostID"]) if mappings else -1
+    return uid, int(mappings[0]["hostID"]) if mappings else -1
 
 
 def _host_uid(c: Compilation) -> int | None:

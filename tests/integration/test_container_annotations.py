@@ -143,7 +143,9 @@ def test_a_process_enters_a_cgroup_that_was_given_to_a_user_namespace(runtime: R
 def test_a_delegated_cgroup_needs_cgroup_v2_alone(runtime: Runtime, bundle: Bundle) -> None:
     annotate(bundle, **{"delegate-cgroup": "payload"})
     result = runtime.run(bundle, "exit", "0")
-    result.fails("a delegated cgroup is not supported here: needs cgroup v2 alone", "run.oci.delegate-cgroup")
+    result.fails(
+        "a cgroup below the container's is not supported here: needs cgroup v2 alone", "run.oci.delegate-cgroup"
+    )
     assert runtime.ids() == []
 
 

@@ -5,61 +5,33 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pwd
 import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cgroup_view import cpu_max, directory, is_frozen, memory_limit, pids_limit, version_of
 from host_view import wait_until
 from support import DEVPTS, Bundle, Container, Runtime, open_path
+from systemd_view import (
+    IS_BOOTED,
+    USER,
+    cgroup_of,
+    needs_systemd,
+    needs_user_manager,
+    needs_v2_alone,
+    shown,
+    systemctl,
+    unit_of,
+    update,
+)
 from terminal_view import Console, read_until
 
 MIB = 1 << 20
-IS_BOOTED = os.path.isdir("/run/systemd/system")
-USER = 1000
 
 pytestmark = pytest.mark.needs_root
-needs_systemd = pytest.mark.skipif(not IS_BOOTED, reason="needs systemd")
-needs_user_manager = pytest.mark.skipif(
-    not os.path.exists(f"/run/user/{USER}/bus"), reason=f"needs a systemd of the user {USER}"
-)
-
-
-@pytest.fixture
-def systemd(runtime: Runtime) -> Iterator[Runtime]:
-    runtime.global_words = ["--systemd-cgroup"]
-    yield runtime
-    runtime.close()
-    left = systemctl("list-units", "--all", "--plain", "--no-legend", f"*{runtime.token}*")
-    assert left == "", "a unit is left behind"
-
-
-def systemctl(*words: str, user: bool = False) -> str:
-    manager = ["--user", f"--machine={pwd.getpwuid(USER).pw_name}@.host"] if user else []
-    return subprocess.run(["systemctl", *manager, *words], capture_output=True, text=True, check=True).stdout
-
-
-def unit_of(container: Container) -> str:
-    return f"ocirt-{container.id}.scope"
-
-
-def shown(unit: str, name: str, *, user: bool = False) -> str:
-    return systemctl("show", "--value", "--property", name, unit, user=user).strip()
-
-
-def cgroup_of(pid: int) -> str:
-    """In the hierarchy that systemd calls its own."""
-    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-    return next(line.split(":", 2)[2] for line in lines if line.startswith("0::") or ":name=systemd:" in line)
-
-
-def update(runtime: Runtime, container: Container, resources: dict[str, Any]) -> Any:
-    return runtime("update", "--resources", "-", container.id, input=json.dumps(resources))
 
 
 @pytest.mark.skipif(IS_BOOTED, reason="needs a host without systemd")
@@ -238,8 +210,7 @@ def test_a_quota_is_rounded_up_to_what_systemd_keeps(systemd: Runtime, bundle: B
 
 @needs_systemd
 def test_what_systemd_has_no_words_for_is_written_too(systemd: Runtime, bundle: Bundle) -> None:
-    if version_of("memory") != 2:
-        pytest.skip("needs cgroup v2 alone")
+    needs_v2_alone()
     bundle.linux["resources"] = {"unified": {"memory.oom.group": "1", "cgroup.max.depth": "3"}}
     container = systemd.start_paused_program(bundle)
     assert (directory(container.pid, "") / "memory.oom.group").read_text() == "1\n"
@@ -259,38 +230,6 @@ def test_a_unit_knows_which_devices_are_allowed(systemd: Runtime, bundle: Bundle
     assert "/dev/block/8:1 r\n" in allowed
     update(systemd, container, {"devices": [{"allow": True, "access": "rwm"}]}).check()
     assert shown(unit_of(container), "DevicePolicy") == "auto"
-
-
-# -- annotations -------------------------------------------------------------------------------------------------------
-
-
-@needs_systemd
-def test_annotations_are_properties(systemd: Runtime, bundle: Bundle) -> None:
-    bundle.config["annotations"] = {
-        "org.systemd.property.TimeoutStopSec": "uint32 7",
-        "org.systemd.property.CollectMode": "'inactive'",
-        "org.systemd.property.After": "['a.service', 'b.service']",
-    }
-    container = systemd.start_paused_program(bundle)
-    assert shown(unit_of(container), "TimeoutStopUSec") == "7s"
-    assert shown(unit_of(container), "CollectMode") == "inactive"
-    assert {"a.service", "b.service"} <= set(shown(unit_of(container), "After").split())
-
-
-@needs_systemd
-def test_an_annotation_that_is_no_value_is_named(systemd: Runtime, bundle: Bundle) -> None:
-    bundle.config["annotations"] = {"org.systemd.property.TasksMax": "uint64 many"}
-    systemd.run(bundle).fails("org.systemd.property.TasksMax", "unrecognized type 'many'")
-
-
-@needs_systemd
-def test_a_property_that_systemd_does_not_know_is_named_with_the_unit_and_the_method(
-    systemd: Runtime, bundle: Bundle
-) -> None:
-    bundle.config["annotations"] = {"org.systemd.property.NoSuchThing": "true"}
-    result = systemd.run(bundle)
-    result.fails("StartTransientUnit", f"ocirt-{systemd.token}-1.scope", "org.freedesktop.DBus.Error", "NoSuchThing")
-    assert systemd.ids() == []
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------

@@ -108,6 +108,11 @@ def writable_cgroup_in_user_namespace(config: Any) -> None:
     next(mount for mount in config["mounts"] if mount["type"] == "cgroup")["options"].remove("ro")
 
 
+def cgroups_below(config: Any) -> None:
+    writable_cgroup_in_user_namespace(config)
+    config["annotations"] = {"run.oci.systemd.subgroup": "inner", "run.oci.delegate-cgroup": "payload"}
+
+
 def devices_in_user_namespace(config: Any) -> None:
     in_user_namespace(config)
     own_devices(config)
@@ -378,6 +383,7 @@ CASES = (
     Case("limits-of-nothing", bare, mode="v1"),
     Case("cgroup-of-the-containers-user", writable_cgroup_in_user_namespace),
     Case("systemd-unit", facts={"unit": "ocirt-box.scope"}),
+    Case("systemd-unit-with-cgroups-below", cgroups_below, facts={"unit": "ocirt-box.scope"}),
     Case("systemd-unit-on-hybrid", facts={"unit": "ocirt-box.scope"}, mode="hybrid"),
     Case("exec-into-systemd-unit", facts={"unit": "ocirt-box.scope"}, process=_SHELL),
     Case("exec", process=_SHELL),

@@ -154,6 +154,12 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         'wanted the path of a cgroup without "..", found "a/../.."',
     ),
     (
+        "delegated_cgroup_stays_below",
+        changed(annotations={"run.oci.systemd.subgroup": "/"}),
+        "/annotations/run.oci.systemd.subgroup",
+        'wanted the path of a cgroup without "..", found "/"',
+    ),
+    (
         "mount_context_type_is_known",
         changed(annotations={"run.oci.mount_context_type": "label"}),
         "/annotations/run.oci.mount_context_type",

@@ -25,7 +25,7 @@ tar -xf "$packages" -C /opt/venv/lib/python3.11/site-packages --no-same-owner
 echo "Built ocirt in the guest, in $((SECONDS - started)) s"
 
 if [[ " $*" != *" tests/"* ]]; then
-	set -- "$@" tests/integration/test_{systemd,cgroup_tree}.py \
+	set -- "$@" tests/integration/test_{systemd,systemd_annotations,cgroup_tree}.py \
 		tests/integration/test_container_{apparmor,cgroup_faults,checkpoint,devices,events,limits,pause,rootless,stress,update}.py \
 		tests/security/test_cve_2026_119101.py
 fi
