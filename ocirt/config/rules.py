@@ -6,10 +6,10 @@ violation; ``CONFIG_RULES``, ``PROCESS_RULES`` and ``RESOURCES_RULES`` list them
 
 Not rules, on purpose:
 
-* A capability that nobody knows is a warning: "Any value which cannot be mapped to a relevant kernel interface, or
-  cannot be granted otherwise MUST be logged as a warning by the runtime" (config.md#linux-process, since 1.1; in 1.0 it
-  was an error, and runtime-tools' process_capabilities_fail still wants one). See
-  ``config_warnings``.
+* What ``ocirt.config.warnings`` says. A capability that nobody knows is one: "Any value which cannot be mapped to a
+  relevant kernel interface, or cannot be granted otherwise MUST be logged as a warning by the runtime"
+  (config.md#linux-process, since 1.1; in 1.0 it was an error, and runtime-tools' process_capabilities_fail still wants
+  one). A missing `uid`, `gid` or `priority` is another: the spec's own JSON Schema allows it.
 * A relative mount destination is a warning: "it MAY be a relative path, in which case it MUST be interpreted as
   relative to "/"" (config.md#mounts).
 * A joined user namespace beside mappings: engines send both. Whoever opens the namespace compares its mappings with
@@ -65,7 +65,6 @@ from ocirt.config.rules_process import (
     user_ids_are_ids,
 )
 from ocirt.config.words import (
-    CAPABILITIES,
     CONTEXT_TYPES,
     HOOK_KINDS,
     PATH_ANNOTATIONS,
@@ -434,32 +433,3 @@ def broken_resources_rules(resources: dict[str, Any], text: bytes | None = None)
     _broken(resources, RESOURCES_RULES, "", findings)
     _nul_characters(resources, text, findings)
     return findings
-
-
-def process_warnings(process: dict[str, Any]) -> list[str]:
-    """What of ``capabilities`` cannot be granted to any process, as sentences for the log."""
-    capabilities = process.get("capabilities")
-    if not capabilities:
-        return []
-    sentences = []
-    sets = {
-        name: capabilities.get(name, ()) for name in ("bounding", "effective", "inheritable", "permitted", "ambient")
-    }
-    unknown = sorted({word for words in sets.values() for word in words if word not in CAPABILITIES})
-    if unknown:
-        sentences.append(f"ignoring unknown capabilities: {', '.join(unknown)}")
-    for word in sets["ambient"]:
-        if word in CAPABILITIES and not (word in sets["permitted"] and word in sets["inheritable"]):
-            sentences.append(f"can't raise ambient capability {word}: it is not both permitted and inheritable")
-    return sentences
-
-
-def config_warnings(config: dict[str, Any]) -> list[str]:
-    """What is allowed in a valid configuration and still not as it should be, as sentences for the log."""
-    sentences = [
-        f"mount destination {shown(mount['destination'])}: a relative path is deprecated, it is used as relative to /"
-        for mount in config.get("mounts", ())
-        if not mount["destination"].startswith("/")
-    ]
-    process = config.get("process")
-    return sentences + process_warnings(process) if process else sentences

@@ -11,7 +11,7 @@ import time
 from ocirt import host
 from ocirt._shim import ffi, lib
 from ocirt.cgroup import Cgroup, detect
-from ocirt.config.rules import config_warnings
+from ocirt.config.warnings import config_warnings
 from ocirt.config.words import has_filter
 from ocirt.errors import ConfigError, HookError, OcirtError, StepError
 from ocirt.launch.channel import check

@@ -6,7 +6,7 @@ import os
 from errno import EACCES, EPERM
 
 from ocirt import host
-from ocirt.config.rules import process_warnings
+from ocirt.config.warnings import process_warnings
 from ocirt.errors import StepError
 from ocirt.launch.doers import Joiner, connect_console
 from ocirt.launch.walk import Walk

@@ -179,6 +179,53 @@ def test_the_error_of_a_default_errno_is_printed_and_no_program_runs(runtime: Ru
     assert result.out == ""
 
 
+IOPRIO_CLASS_BE = 2
+
+#: Name of the case -> where, the object there, and the number that it lacks.
+TAKEN_AS_ZERO: dict[str, tuple[str, Any, str]] = {
+    "user-uid": ("/process/user", {"gid": 0}, "uid"),
+    "user-gid": ("/process/user", {"uid": 0}, "gid"),
+    "io-priority": ("/process/ioPriority", {"class": "IOPRIO_CLASS_BE"}, "priority"),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN_AS_ZERO)
+def test_a_required_number_that_is_missing_is_warned_of(runtime: Runtime, bundle: Bundle, case: str) -> None:
+    """The specification's own JSON Schema lets it be absent, and other runtimes take it as 0."""
+    pointer, part, name = TAKEN_AS_ZERO[case]
+    set_property(bundle.config, pointer, part)
+    result = runtime.run(bundle, "id", ";", "scheduling")
+    assert result.status == 0
+    assert f'{pointer}: wanted the property \\"{name}\\", found none: it is taken as 0' in result.err
+    ids, scheduling = result.values
+    assert (ids["uid"], ids["gid"]) == (0, 0)
+    if name == "priority":
+        assert scheduling["ioPriority"] == IOPRIO_CLASS_BE << 13
+
+
+IMAGE_ANNOTATIONS = ("os", "os.version", "os.features", "architecture", "variant", "author", "created", "stopSignal")
+
+
+@pytest.mark.parametrize("name", IMAGE_ANNOTATIONS)
+def test_the_value_of_an_images_annotation_is_a_string(runtime: Runtime, bundle: Bundle, name: str) -> None:
+    """Of most the image specification wants no more. os.features is an array there, and a string here."""
+    key = f"org.opencontainers.image.{name}"
+    bundle.config["annotations"] = {key: ["linux"]}
+    runtime.run(bundle, "print", "never").fails(f"config.json#/annotations/{key}", "wanted a string, found")
+
+
+@pytest.mark.parametrize("name", ["image.created", "image.stopSignal", "tea"])
+def test_an_annotation_that_the_image_specification_does_not_allow_is_warned_of(
+    runtime: Runtime, bundle: Bundle, name: str
+) -> None:
+    """No more than that: "Runtimes MUST handle unknown annotation keys like any other unknown property"."""
+    key = f"org.opencontainers.{name}"
+    bundle.config["annotations"] = {key: "tea"}
+    result = runtime.run(bundle, "print", "ran")
+    assert (result.status, result.out) == (0, "ran\n")
+    assert f"annotation {key}: wanted" in result.err
+
+
 def test_unknown_properties_are_ignored(runtime: Runtime, bundle: Bundle) -> None:
     bundle.config["unknown"] = {"nested": [1]}
     bundle.process["unknown"] = True

@@ -761,26 +761,6 @@ def test_resources_alone_are_checked_by_their_own_rules() -> None:
     assert str(caught.value) == "-#/cpu/idle: wanted 0 or 1, found 5"
 
 
-def test_unknown_capabilities_are_warned_of_and_not_refused() -> None:
-    config = changed(process__capabilities={"bounding": ["CAP_TEST", "CAP_KILL"], "effective": ["ALL"]})
-    validate_config(config)
-    assert rules.config_warnings(config) == ["ignoring unknown capabilities: ALL, CAP_TEST"]
-
-
-def test_an_ambient_capability_that_the_kernel_would_refuse_is_warned_of() -> None:
-    sets = {"permitted": ["CAP_KILL", "CAP_CHOWN"], "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL", "CAP_CHOWN"]}
-    assert rules.process_warnings({"cwd": "/", "capabilities": sets}) == [
-        "can't raise ambient capability CAP_CHOWN: it is not both permitted and inheritable"
-    ]
-
-
-def test_a_relative_mount_destination_is_warned_of() -> None:
-    assert rules.config_warnings(mount(destination="data")) == [
-        'mount destination "data": a relative path is deprecated, it is used as relative to /'
-    ]
-    assert rules.config_warnings(changed()) == []
-
-
 def test_capabilities_stand_at_their_numbers() -> None:
     assert (CAPABILITIES.index("CAP_CHOWN"), CAPABILITIES.index("CAP_SYS_ADMIN"), len(CAPABILITIES)) == (0, 21, 41)
     assert CAPABILITIES[-1] == "CAP_CHECKPOINT_RESTORE"

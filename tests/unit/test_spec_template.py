@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ocirt.config.load import validate_config
-from ocirt.config.rules import config_warnings
 from ocirt.config.template import default_config
+from ocirt.config.warnings import config_warnings
 
 VARIANTS: list[dict[str, Any]] = [
     {},
