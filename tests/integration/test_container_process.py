@@ -50,7 +50,9 @@ def test_the_user_has_all_ids_and_the_groups_that_are_named(runtime: Runtime, bu
 
 
 @pytest.mark.parametrize("user", [None, {}, {"uid": 1000}, {"gid": 1001}])
-def test_an_id_that_is_missing_is_0_and_warned_of(runtime: Runtime, bundle: Bundle, user: dict[str, int] | None) -> None:
+def test_an_id_that_is_missing_is_0_and_warned_of(
+    runtime: Runtime, bundle: Bundle, user: dict[str, int] | None
+) -> None:
     del bundle.process["user"]
     if user is not None:
         bundle.process["user"] = user
