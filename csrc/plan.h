@@ -4,8 +4,9 @@
  * The C compiler includes this file and cffi reads it, so there is no second list to keep in step. For cffi's parser the
  * body uses nothing but enums and structs of fixed-width integers.
  *
- * Slot 0 is a memfd of uint64_t[2 * op_count]: CLOCK_MONOTONIC in ns at the start and the end of each op, 0 for one that has not run.
- * It costs nothing to speak of, and tells what an init was at that was killed or hangs.
+ * Slot 0 is a memfd of uint64_t[3 * op_count]: CLOCK_MONOTONIC in ns at the start and the end of each op, 0 for one that has not run,
+ * which costs nothing to speak of and tells what an init was at that was killed or hangs. Behind those of all ops follows a number for
+ * each op, which it leaves for the log with READ_BACK.
  *
  * A plan is one block of memory in a sealed memfd:
  *
@@ -71,7 +72,7 @@ enum ocirt_op_code {
 	OCIRT_SCHEDULER,        /* data: struct sched_attr */
 	OCIRT_IO_PRIORITY,      /* a: class << 13 | priority */
 	OCIRT_MEMORY_POLICY,    /* a: mode and flags, data: node mask */
-	OCIRT_CPU_AFFINITY,     /* data: cpu mask */
+	OCIRT_CPU_AFFINITY,     /* data: cpu mask; READ_BACK: the first 64 CPUs of the affinity that is in force then */
 	OCIRT_RLIMIT,           /* a: resource, b: soft, c: hard */
 	OCIRT_UMASK,            /* a */
 	OCIRT_STDIO_OWNER,      /* a: uid */
@@ -109,6 +110,7 @@ enum ocirt_op_flag {
 	OCIRT_COPY_LINK =
 		8192, /* BIND: where the source is a link (SOURCE_LINK), the same link is made at the target */
 	OCIRT_CLEAR_OTHERS = 16384, /* BIND: attributes that are not set are cleared, where they are not locked */
+	OCIRT_READ_BACK = 32768,    /* CPU_AFFINITY: what has come of it is left in slot 0 */
 	OCIRT_WITH_HOME = 1024,     /* HOOK: HOME is set as for the program */
 	OCIRT_COPY_UP = 512,        /* MOUNT: what the target holds is copied into the new filesystem */
 	OCIRT_OPTIONAL = 256,       /* a kernel or a policy without it is tolerated */

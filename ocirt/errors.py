@@ -162,16 +162,18 @@ class StepError(OcirtError, OSError):
 
 
 class ProgramError(StepError):
-    """The container's program cannot be executed; the text is the one that engines turn into 126 and 127."""
+    """The container's program cannot be executed: ``text`` is what engines turn into 126 and 127, ``detail`` the reason
+    where it misleads."""
 
-    def __init__(self, text: str, errno: int, *, filename: str, hint: str | None = None) -> None:
+    def __init__(self, text: str, errno: int, *, filename: str, detail: str = "") -> None:
         super().__init__(
-            "execute the program", errno, filename=filename, origin="/process/args/0", where="init", hint=hint
+            "execute the program", errno, filename=filename, origin="/process/args/0", where="init", detail=detail
         )
         self.text = text
 
     def __str__(self) -> str:
-        return self.text
+        # One line, since that is what runc's users expect of a failed execve.
+        return f"{self.text} ({self.detail})" if self.detail else self.text
 
 
 class HookError(OcirtError):

@@ -174,11 +174,12 @@ class Options:
         """Traces each operation of *walk* that has not been traced before, and the time that it took."""
         if self.trace is None and self.timeline is None:
             return
-        for op, begin, end in walk.times():
-            if self.timeline is not None:
+        times = walk.times()
+        if self.timeline is not None:
+            for op, begin, end, _ in times:
                 self.timeline.init(op.describe(), begin, end, op.origin)
-            if self.trace is not None:
-                origin = f" ({op.origin})" if op.origin else ""
-                if op.kind == "SECCOMP":
-                    self.trace(f"seccomp filter flags: {op.a}")
-                self.trace(f"{op.describe()}{origin}: {(end - begin) / 1000:.0f} us")
+        if self.trace is not None:
+            from ocirt.launch.story import lines
+
+            for line in lines(walk, times, attached=self.attached):
+                self.trace(line)

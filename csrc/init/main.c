@@ -73,7 +73,7 @@ static int map_plan(struct init *init, int plan_fd)
 static int map_clock(struct init *init)
 {
 	cleanup_close int fd = -1;
-	uint64_t size = init->plan->op_count * 2ULL * sizeof(uint64_t);
+	uint64_t size = init->plan->op_count * 3ULL * sizeof(uint64_t);
 	struct stat st;
 	long address;
 	int ret;

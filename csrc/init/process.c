@@ -8,6 +8,8 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
+#define MAX_CPUS 8192 /* CONFIG_NR_CPUS is no greater */
+
 int op_sync(struct init *init, const struct ocirt_op *op)
 {
 	/* An unprivileged runtime can write the id maps of a dumpable process only. Root needs no such thing, and in a PID
@@ -143,8 +145,12 @@ int op_memory_policy(struct init *init, const struct ocirt_op *op)
 
 int op_cpu_affinity(struct init *init, const struct ocirt_op *op)
 {
+	uint64_t in_force[MAX_CPUS / 64];
 	int ret = (int)SYS(__NR_sched_setaffinity, 0, op->data_size, op_data(init, op));
 
+	/* The kernel leaves out the CPUs that are offline, or not of the cgroup. */
+	if (op->flags & OCIRT_READ_BACK && SYS(__NR_sched_getaffinity, 0, sizeof in_force, in_force) > 0)
+		init->clock[2 * init->plan->op_count + init->current] = in_force[0];
 	return ret == -EINVAL && (op->flags & OCIRT_OPTIONAL) ? 0 : ret;
 }
 

@@ -6,7 +6,7 @@ A command's module is thin: a table of flags, one call of the library, and the o
     0    done
     1    failed, or the words cannot be understood
     3    there is no such command
-    255  ``exec`` failed before the process ran
+    255  ``exec`` failed before the process ran, or the program of ``run`` could not be executed
     run and exec end with the status of the process, or with 128 + signal
 """
 
@@ -92,7 +92,7 @@ def _main(program: str, words: Sequence[str], log: Log) -> int:
     if globals.flag("version"):
         from ocirt.cli.help import print_version
 
-        print_version()
+        print_version(program)
         return 0
     name = globals.arguments[0] if globals.arguments else "help"
     if globals.flag("help"):
@@ -120,7 +120,7 @@ def _main(program: str, words: Sequence[str], log: Log) -> int:
     try:
         return command.run(call)
     except BaseException as error:
-        return _report(error, log, prefix=command.prefix, status=command.error_status)
+        return _report(error, log, prefix=command.prefix.replace("{program}", program), status=command.error_status)
     finally:
         if timeline is not None:
             _write_timeline(timeline, globals.text("trace") or "", name, log)

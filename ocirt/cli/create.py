@@ -87,7 +87,7 @@ COMMAND = Command(
     flags=CONTAINER_FLAGS,
     minimum=1,
     maximum=1,
-    prefix="ocirt create failed: ",
+    prefix="{program} create failed: ",
     examples=(
         ("Create the container of the bundle in the current directory", "{program} create hello"),
         ("As an engine does it", "{program} create --bundle /run/hello --pid-file /run/hello/pid hello"),

@@ -31,9 +31,9 @@ _EXAMPLES: tuple[tuple[str, str], ...] = (
 )
 
 
-def print_version() -> None:
+def print_version(program: str) -> None:
     """Print the version in the form that engines read: ``NAME version X`` first, then ``commit:`` and ``spec:``."""
-    lines = [f"ocirt version {__version__}"]
+    lines = [f"{program} version {__version__}"]
     if commit:
         lines.append(f"commit: {commit}")
     lines.append(f"spec: {oci_version}")
@@ -43,7 +43,7 @@ def print_version() -> None:
 def print_help(program: str, *, complaint: str = "") -> None:
     """Print the help of the command as a whole, after the *complaint* about its words."""
     sections = [
-        _section("NAME", "ocirt - Open Container Initiative runtime"),
+        _section("NAME", f"{program} - Open Container Initiative runtime"),
         _named(_ABOUT, program),
         _section("USAGE", f"{program} [global options] command [command options] [arguments...]"),
         _section("VERSION", __version__),

@@ -21,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ocirt.errors import ProgramError
+
 #: Go's escapes in a quoted string (strconv.Quote); other characters that do not print get their number.
 _ESCAPES: dict[int, str] = {
     0x07: "\\a",
@@ -122,6 +124,14 @@ class Log:
             write_error(f"error: cannot write the log: {os_error_text(failure)}\n")
         for detail in details:
             write_error(printable(detail) + "\n")
+
+    def program_error(self, error: ProgramError) -> None:
+        """Say that a program in the foreground could not be executed, as runc's users find it: on standard error, which
+        is the program's own, in one bare line."""
+        failure = self._append("error", str(error))
+        write_error((str(error) if os.isatty(2) else error.text) + "\n")
+        if failure is not None:
+            write_error(f"error: cannot write the log: {os_error_text(failure)}\n")
 
     def warning(self, message: str) -> None:
         """Say what should be known although the command goes on: in the log, or on standard error if there is none.

@@ -7,7 +7,7 @@ import os
 from ocirt.cli.create import CONTAINER_DESCRIPTION, CONTAINER_FLAGS, container_options
 from ocirt.cli.parser import Command, Flag, UsageError
 from ocirt.container import Container
-from ocirt.errors import ContainerNotFound, StepError
+from ocirt.errors import ContainerNotFound, ProgramError, StepError
 from ocirt.json_text import dumps
 
 TYPE_CHECKING = False
@@ -54,7 +54,11 @@ def _run(call: Call, recorder: SeccompRecorder | None = None) -> int:
     with Foreground(subreaper=not words.flag("no-subreaper")) as foreground:
         container = _create(call, console_fd=foreground.console_fd, recorder=recorder)
         notify = _notify_socket(container, call)
-        _start(container, keep=words.flag("keep"))
+        try:
+            _start(container, keep=words.flag("keep"))
+        except ProgramError as error:
+            call.log.program_error(error)
+            return 255
         try:
             status = foreground.wait(container, terminal=container.has_terminal)
         except BaseException:
@@ -148,7 +152,7 @@ COMMAND = Command(
     ),
     minimum=1,
     maximum=1,
-    prefix="ocirt run failed: ",
+    prefix="{program} run failed: ",
     examples=(
         ("Run the bundle in the current directory, with this terminal", "{program} run hello"),
         ("Find out which system calls it needs", "{program} run --record-seccomp seccomp.json hello"),

@@ -56,7 +56,7 @@ def change(
 
 def _done(walk: Walk) -> list[Op]:
     """The operations that have ended, but for the last one that has begun: that is the one that failed."""
-    return [op for op, _, _ in walk.times()][:-1]
+    return [op for op, *_ in walk.times()][:-1]
 
 
 def _reap(pid: int) -> None:

@@ -60,6 +60,7 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
     compilation.console = bool(compilation.process and compilation.process.get("terminal"))
     compilation.detached = not options.attached
     compilation.filter = filter
+    compilation.is_traced = options.trace is not None
     compilation.mount_fds = options.mount_descriptors(config)
     options.pass_environment(compilation)
     _refuse_changes_of_host(linux)

@@ -110,17 +110,15 @@ def _hook_error(report: Report, op: Op, output: bytes) -> HookError:
 def _lookup_error(report: Report, op: Op) -> ProgramError:
     """The texts are those that engines turn into exit status 126 and 127."""
     name = str(op.text)
-    words = errno_text(report.error)
+    words, reason = errno_text(report.error), ""
     if report.error == errnos.ENOENT:
         words = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
     elif report.detail == lib.OCIRT_DETAIL_NOEXEC:
-        words += f" ({_HINTS['NOEXEC']})"
-    return ProgramError(f'exec: "{name}": {words}', report.error, filename=name)
+        reason = _HINTS["NOEXEC"]
+    return ProgramError(f'exec: "{name}": {words}', report.error, filename=name, detail=reason)
 
 
 def _exec_error(report: Report, op: Op) -> ProgramError:
     name = op.data.partition(b"\0")[0].decode("utf-8", "replace")
-    hint = next((text for word, text in _HINTS.items() if report.detail == getattr(lib, "OCIRT_DETAIL_" + word)), None)
-    # One line, since that is what runc's users expect of a failed execve: what misleads is explained within it.
-    text = f"exec {name}: {errno_text(report.error)}"
-    return ProgramError(f"{text} ({hint})" if hint else text, report.error, filename=name)
+    reason = next((text for word, text in _HINTS.items() if report.detail == getattr(lib, "OCIRT_DETAIL_" + word)), "")
+    return ProgramError(f"exec {name}: {errno_text(report.error)}", report.error, filename=name, detail=reason)

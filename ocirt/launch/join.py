@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ocirt.cgroup import Cgroup
     from ocirt.options import Options
 
+_ENTER_CGROUP = "enter cgroup "
+
 
 def join(
     config: dict[str, Any],
@@ -44,13 +46,14 @@ def join(
     compilation.preserve_fds = options.all_preserved_fds()
     compilation.console = bool(process.get("terminal"))
     compilation.filter = filter
+    compilation.is_traced = options.trace is not None
     compilation.exec_join_root = document["noPivot"] or not document["ownMountNamespace"]
     options.pass_environment(compilation)
     console = _Console(options)
     try:
         walk = _walk(compilation, document, cgroup, init_pidfd, options, state_text, console)
     except StepError as error:
-        if not error.step.startswith("enter cgroup ") or (options.sub_cgroups and not cgroup.unit):
+        if not error.step.startswith(_ENTER_CGROUP) or (options.sub_cgroups and not cgroup.unit):
             raise
         other = _other_cgroup(cgroup, document["pid"], error)
         if other is None:
@@ -85,8 +88,11 @@ def _walk(
         walk.run()
         options.send_pidfd(walk.pidfd)
         options.write_pid_file(walk.pid)
-    except BaseException:
+    except BaseException as error:
         if walk is not None:
+            if isinstance(error, StepError) and error.step.startswith(_ENTER_CGROUP):
+                # The words of runc.
+                error.step += f", adding pid {walk.first_pid} to cgroups"
             options.trace_walk(walk)
             walk.abort()
             walk.close()

@@ -57,7 +57,8 @@ def seal_init() -> int:
 
 
 class Walk:
-    """One plan on its way. ``pid`` is the container's process, 0 until it is known; ``pidfd`` refers to it."""
+    """One plan on its way. ``pid`` is the container's process, 0 until it is known; ``pidfd`` refers to it.
+    ``first_pid`` was the process that has cloned it."""
 
     __slots__ = (
         "_all",
@@ -71,6 +72,7 @@ class Walk:
         "_told",
         "channel",
         "clock_fd",
+        "first_pid",
         "ops",
         "pid",
         "pidfd",
@@ -83,7 +85,7 @@ class Walk:
         self._timeline = timeline
         self._position = 0
         self._continue = False
-        self._stage_pid = 0
+        self._stage_pid = self.first_pid = 0
         self._told = 0
         self._early: list[Report] = []
         self._has_hooks = any(op.kind == "HOOK" for op in self.ops)
@@ -101,11 +103,12 @@ class Walk:
         try:
             exe_fd = seal_init()
             plan_fd = check(lib.ocirt_sealed_memfd(b"ocirt-plan", ffi.from_buffer(data), len(data), 0), "seal the plan")
-            self._stage_pid = check(lib.ocirt_spawn(exe_fd, theirs, plan.preserve_fds, stage_pidfd), "start ocirt-init")
+            self.first_pid = check(lib.ocirt_spawn(exe_fd, theirs, plan.preserve_fds, stage_pidfd), "start ocirt-init")
+            self._stage_pid = self.first_pid
             os.close(stage_pidfd[0])
             channel.send(lib.OCIRT_COMMAND_PLAN, [plan_fd])
             self.clock_fd = os.memfd_create("ocirt-clock", os.MFD_CLOEXEC)
-            os.ftruncate(self.clock_fd, 16 * len(self.ops))
+            os.ftruncate(self.clock_fd, 24 * len(self.ops))
             channel.push(os.dup(self.clock_fd))
         except BaseException:
             channel.close()
@@ -243,11 +246,12 @@ class Walk:
             self._take(self._receive())
 
     def _times(self) -> list[int]:
-        data = os.pread(self.clock_fd, 16 * len(self.ops), 0)
+        data = os.pread(self.clock_fd, 24 * len(self.ops), 0)
         return [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data), 8)]
 
     def _last_started(self) -> int:
-        return max((index for index, start in enumerate(self._times()[::2]) if start), default=-1)
+        starts = self._times()[: 2 * len(self.ops) : 2]
+        return max((index for index, start in enumerate(starts) if start), default=-1)
 
     def is_beyond(self, kind: str) -> bool:
         """Whether the init has done the first operation of that kind, and gone on."""
@@ -282,12 +286,13 @@ class Walk:
         """The init's operations that are still to come."""
         return [op for op in self._all[self._position :] if op.where == "init"]
 
-    def times(self) -> list[tuple[Op, int, int]]:
-        """The operations of the init that have run since the last call, and when each began and ended in ns."""
+    def times(self) -> list[tuple[Op, int, int, int]]:
+        """The operations of the init that have run since the last call, when each began and ended in ns, and the number
+        that it has left."""
         times = self._times()
         first, self._told = self._told, self._last_started() + 1
         return [
-            (op, times[2 * i], max(times[2 * i], times[2 * i + 1]))
+            (op, times[2 * i], max(times[2 * i], times[2 * i + 1]), times[2 * len(self.ops) + i])
             for i, op in enumerate(self.ops)
             if first <= i < self._told
         ]

@@ -246,6 +246,7 @@ class Compilation:
         "host",
         "id",
         "is_running",
+        "is_traced",
         "join_namespaces",
         "linux",
         "mount_fds",
@@ -282,6 +283,8 @@ class Compilation:
         self.mount_fds: dict[str, int] = {}
         #: The container runs already: its mounts are those of the init, and the host is out of its reach.
         self.is_running = False
+        #: What operations can tell about their outcome is wanted for the log.
+        self.is_traced = False
         self.warnings: list[str] = []
         self.create_namespaces: dict[str, str] = {}
         self.join_namespaces: dict[str, tuple[str, str]] = {}

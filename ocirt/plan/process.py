@@ -159,7 +159,8 @@ def wait_start(c: Compilation) -> list[Op]:
 
 def reset_affinity(c: Compilation) -> list[Op]:
     """No process inherits the CPUs of the runtime's caller: it may use those of its cgroup, now and after an update."""
-    return [Op("CPU_AFFINITY", "allow all CPUs of the cgroup", data=_ALL_CPUS, flags=("OPTIONAL",))]
+    flags = ("OPTIONAL", *_read_back(c))
+    return [Op("CPU_AFFINITY", "allow all CPUs of the cgroup", data=_ALL_CPUS, flags=flags)]
 
 
 def initial_affinity(c: Compilation) -> list[Op]:
@@ -183,7 +184,11 @@ def _affinity(c: Compilation, name: str) -> list[Op]:
         return []
     pointer = f"{c.process_pointer if own else '/process'}/execCPUAffinity/{name}"
     data = allowed.to_bytes((allowed.bit_length() + 63) // 64 * 8, "little")
-    return [Op("CPU_AFFINITY", f"set the {name} CPU affinity to {cpus}", pointer, data=data)]
+    return [Op("CPU_AFFINITY", f"set the {name} CPU affinity to {cpus}", pointer, data=data, flags=_read_back(c))]
+
+
+def _read_back(c: Compilation) -> tuple[str, ...]:
+    return ("READ_BACK",) if c.is_traced else ()
 
 
 def rlimits(c: Compilation) -> list[Op]:

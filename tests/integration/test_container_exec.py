@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,13 @@ def test_cgroup_is_one_below_the_containers(container: Container) -> None:
         os.rmdir(f"{path}/below")
     (line,) = [line for line in found.splitlines() if ":pids:" in line]
     assert line.endswith(f"{container.id}/below")
+
+
+@pytest.mark.needs_cgroup1
+def test_a_cgroup_that_is_missing_is_named_with_the_process_that_it_was_for(container: Container) -> None:
+    result = container.exec("/init", "id", flags=["--cgroup", "pids:missing"])
+    result.fails("exec failed: cannot enter cgroup ", "/missing, adding pid ", status=255)
+    assert re.search(r", adding pid [1-9]\d* to cgroups: no such file or directory", result.err)
 
 
 @pytest.mark.parametrize("path", ["..", "../..", "a/../../.."])

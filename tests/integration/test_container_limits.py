@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -116,6 +117,24 @@ def test_exec_on_a_cpu_that_there_is_not_is_named(runtime: Runtime, bundle: Bund
     container = runtime.start_paused_program(bundle)
     result = container.exec("/init", "pids")
     result.fails("cannot set the final CPU affinity to 8000", "/execCPUAffinity/final", status=255)
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_debug_tells_the_affinity_that_is_in_force(runtime: Runtime, bundle: Bundle, final: bool) -> None:
+    cpus = sorted(os.sched_getaffinity(0))
+    if cpus[-1] >= 64:
+        pytest.skip("needs a first CPU below 64")
+    container = runtime.start_paused_program(bundle)
+    process = {**bundle.process, "args": ["/init", "exit", "0"]}
+    # The kernel takes the CPUs that there are.
+    process["execCPUAffinity"] = {"initial": f"{cpus[-1]},63", **({"final": str(cpus[0])} if final else {})}
+    path = bundle.path / "process.json"
+    path.write_text(json.dumps(process))
+    runtime.global_words = ["--debug"]
+    result = runtime("exec", "--process", str(path), container.id)
+    assert result.status == 0
+    found = re.findall(r"nsexec\[\d+\]: affinity: (0x[0-9a-f]+)", result.err)
+    assert found == [hex(1 << cpus[-1] | (1 << 63 if 63 in cpus else 0)), *([hex(1 << cpus[0])] if final else [])]
 
 
 # -- cgroups inside ----------------------------------------------------------------------------------------------------

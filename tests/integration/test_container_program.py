@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import struct
+from pathlib import Path
 
 import pytest
 from support import Bundle, Runtime
@@ -46,8 +48,15 @@ def elf(machine: int, interpreter: bytes | None = None) -> bytes:
 
 
 def run(runtime: Runtime, bundle: Bundle, name: str = "/program") -> str:
+    """What create says of the program, or start where create finds nothing wrong."""
     bundle.process["args"] = [name]
-    result = runtime.run(bundle).fails(name)
+    bundle.save()
+    id = runtime.new_id()
+    result = runtime("create", "-b", str(bundle.path), id)
+    if result.status == 0:
+        result = runtime("start", id)
+        runtime("delete", id).check()
+    result.fails(name)
     assert runtime.ids() == []
     return result.err
 
@@ -155,6 +164,24 @@ def test_an_error_of_execve_is_told_by_start(runtime: Runtime, bundle: Bundle) -
     runtime("start", container.id).fails("exec /program: exec format error")
     assert container.status == "stopped"
     container.delete()
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_run_says_it_in_one_line_of_the_programs_own(
+    runtime: Runtime, bundle: Bundle, tmp_path: Path, format: str
+) -> None:
+    program(bundle, b"#!/bin/nowhere\nexit\n")
+    bundle.process["args"] = ["/program"]
+    runtime.global_words = ["--log-format", format]
+    result = runtime.run(bundle)
+    assert (result.status, result.err) == (255, "exec /program: no such file or directory\n")
+    runtime.global_words += ["--log", str(tmp_path / "log")]
+    result = runtime.run(bundle)
+    assert (result.status, result.err) == (255, "exec /program: no such file or directory\n")
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    text = "exec /program: no such file or directory (the file is there, but the interpreter "
+    assert text in (json.loads(line)["msg"] if format == "json" else line)
+    assert runtime.ids() == []
 
 
 def test_a_script_is_executed(runtime: Runtime, bundle: Bundle) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,44 @@ def test_debug_tells_every_step_of_the_init_and_the_time_it_took(
     # A plan calls the container ID.
     named = [re.sub(r"\bID$", f"{runtime.token}-1", step) for step in steps]
     assert [step for step in named if not any(step in line for line in lines)] == []
+
+
+def milestones(texts: list[str]) -> list[str]:
+    """Those of *texts* that users of runc look for, without process ids."""
+    wanted = r"(nsexec\[\d+\]: .*|child process in init\(\)|(init|setns_init): .*)"
+    return [re.sub(r"\[\d+\]", "[PID]", text) for text in texts if re.fullmatch(wanted, text)]
+
+
+def affinity() -> str:
+    return f"nsexec[PID]: affinity: {sum(1 << cpu for cpu in os.sched_getaffinity(0) if cpu < 64):#x}"
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_debug_has_the_lines_that_users_of_runc_look_for(
+    runtime: Runtime, bundle: Bundle, tmp_path: Path, format: str
+) -> None:
+    def told(*words: str) -> list[str]:
+        log = tmp_path / "log"
+        log.unlink(missing_ok=True)
+        runtime.global_words = ["--debug", "--log", str(log), "--log-format", format]
+        runtime(*words).check()
+        if format == "json":
+            return milestones([line["msg"] for line in log_lines(log) if line["level"] == "debug"])
+        lines = re.findall(r'^time="[^"]+" level=debug msg="(.*)"$', log.read_text(), re.MULTILINE)
+        return milestones(lines)
+
+    begin = ["nsexec[PID]: => nsexec container setup", "child process in init()"]
+    end = "init: closing the pipe to signal completion"
+    bundle.process["args"] = ["/init", "exit", "0"]
+    bundle.save()
+    assert told("run", "-b", str(bundle.path), runtime.new_id()) == [*begin, affinity(), end]
+    bundle.process["args"] = ["/init", "pause"]
+    bundle.save()
+    id = runtime.new_id()
+    assert told("create", "-b", str(bundle.path), id) == [*begin, affinity(), end]
+    runtime("start", id).check()
+    assert told("exec", id, "/init", "exit", "0") == [*begin, affinity(), "setns_init: about to exec"]
+    runtime("delete", "--force", id).check()
 
 
 def test_a_log_of_json_has_an_object_for_each_line(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _signal
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,15 +99,26 @@ def test_the_version_comes_in_the_form_that_engines_read(capfd: pytest.CaptureFi
     for words in (["--version"], ["-v"], ["--root", "/x", "--version"]):
         assert main(["ocirt", *words]) == 0
         lines = capfd.readouterr().out.splitlines()
-        assert lines[0].startswith("ocirt version ")
+        assert re.fullmatch(r"ocirt version [0-9]+\.[0-9]+\.[0-9]+", lines[0])
         assert "spec: 1.3.0" in lines
+
+
+@pytest.mark.parametrize("name", ["ocirt", "runc", "crun"])
+def test_the_command_calls_itself_by_the_name_that_it_was_called_by(
+    name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([f"/usr/local/sbin/{name}", "--version"]) == 0
+    assert capfd.readouterr().out.startswith(f"{name} version ")
+    put(monkeypatch, "create", OcirtError("it failed"))
+    assert main([name, "create", "c"]) == 1
+    assert f'msg="{name} create failed: it failed"' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"], ["h"], ["--debug", "help"]])
 def test_the_help_names_every_command(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["/opt/my-ocirt", *words]) == 0
     out = capfd.readouterr().out
-    assert out.startswith("NAME:\n   ocirt - Open Container Initiative runtime\n")
+    assert out.startswith("NAME:\n   my-ocirt - Open Container Initiative runtime\n")
     assert "USAGE:\n   my-ocirt [global options] command [command options] [arguments...]\n" in out
     for name, summary in COMMANDS.items():
         assert f"   {name} " in out
