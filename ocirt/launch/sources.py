@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
-from errno import EINVAL
+from errno import EINVAL, EPERM
 
 from ocirt._shim import ffi, lib
 from ocirt.errors import StepError, UnsupportedError
 from ocirt.launch.channel import check
-from ocirt.plan.constants import CLONE_NEWNS
+from ocirt.plan.constants import (
+    CLONE_NEWNS,
+    MOUNT_ATTR__ATIME,
+    MOUNT_ATTR_NOATIME,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NODIRATIME,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MOUNT_ATTR_STRICTATIME,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +28,14 @@ if TYPE_CHECKING:
 HOST_KINDS = frozenset(("descriptor", "tree", "container-tree", "filesystem", "namespace"))
 
 _LOG_BYTES = 160
+
+# They have the same values in statvfs(3).
+_LOCKED = {
+    MOUNT_ATTR_RDONLY: "ro",
+    MOUNT_ATTR_NOSUID: "nosuid",
+    MOUNT_ATTR_NODEV: "nodev",
+    MOUNT_ATTR_NOEXEC: "noexec",
+}
 
 
 def open_source(source: Source, op: Op, pid: int, *, bundle_fd: int) -> int:
@@ -40,7 +58,33 @@ def open_source(source: Source, op: Op, pid: int, *, bundle_fd: int) -> int:
             fd = lib.ocirt_open_tree_of(pidfd, _c_string(path), flags)
         finally:
             os.close(pidfd)
-    return check(fd, op.step, path, origin=op.origin)
+    check(fd, op.step, path, origin=op.origin)
+    if source.is_locked:
+        try:
+            _refuse_unlocking(fd, source, op)
+        except BaseException:
+            os.close(fd)
+            raise
+    return int(fd)
+
+
+def _refuse_unlocking(tree_fd: int, source: Source, op: Op) -> None:
+    """What the kernel does for a process in a user namespace (mount_namespaces(7)), and so for a runtime that sets up
+    its mounts in there: the host's mount is read-only, or without devices, for such containers too."""
+    flags = os.fstatvfs(tree_fd).f_flag
+    old = flags & sum(_LOCKED)
+    if not flags & os.ST_RELATIME:
+        old |= MOUNT_ATTR_NOATIME if flags & os.ST_NOATIME else MOUNT_ATTR_STRICTATIME
+    old |= MOUNT_ATTR_NODIRATIME if flags & os.ST_NODIRATIME else 0
+    new = old
+    for shift in (32, 0):  # the tree's, then the mount's own
+        new = new & ~(op.b >> shift & 0xFFFFFFFF) | op.a >> shift & 0xFFFFFFFF
+    words = [word for bit, word in _LOCKED.items() if old & ~new & bit]
+    if (old ^ new) & (MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME):
+        words.append("times of access")
+    if words:
+        hint = f"the host's mount has locked {', '.join(words)} for a container with a user namespace"
+        raise StepError(op.step, EPERM, filename=source.path, origin=op.origin, hint=hint)
 
 
 def _open_descriptor(source: Source, op: Op, flags: int) -> int:

@@ -18,7 +18,7 @@ from ocirt.plan.constants import (
     MOUNT_ATTR_STRICTATIME,
 )
 
-# word -> (attributes to set, attributes to clear); with an "r" in front the whole tree below has them (Linux 5.12)
+# word -> (attributes to set, attributes to clear)
 ATTRIBUTES = {
     "ro": (MOUNT_ATTR_RDONLY, 0),
     "rw": (0, MOUNT_ATTR_RDONLY),
@@ -28,19 +28,33 @@ ATTRIBUTES = {
     "dev": (0, MOUNT_ATTR_NODEV),
     "noexec": (MOUNT_ATTR_NOEXEC, 0),
     "exec": (0, MOUNT_ATTR_NOEXEC),
-    "nodiratime": (MOUNT_ATTR_NODIRATIME, 0),
-    "diratime": (0, MOUNT_ATTR_NODIRATIME),
     "nosymfollow": (MOUNT_ATTR_NOSYMFOLLOW, 0),
     "symfollow": (0, MOUNT_ATTR_NOSYMFOLLOW),
-    # The access times are one field of three values: setting one means clearing the field.
-    "relatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
-    "norelatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
-    "noatime": (MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME),
-    "atime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
-    "strictatime": (MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME),
-    "nostrictatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
 }
-RECURSIVE_ATTRIBUTES = {"r" + word: value for word, value in ATTRIBUTES.items()}
+
+# The access times are one field of three values, and a bit. For mount(2), and so mount(8), what is said of them is all
+# of it: a word sets, its opposite only takes that word back, and where none is left they stay as they are.
+ACCESS_TIMES = {
+    "relatime": MOUNT_ATTR_RELATIME,
+    "noatime": MOUNT_ATTR_NOATIME,
+    "strictatime": MOUNT_ATTR_STRICTATIME,
+    "nodiratime": MOUNT_ATTR_NODIRATIME,
+}
+TAKEN_BACK = {"norelatime": "relatime", "atime": "noatime", "nostrictatime": "strictatime", "diratime": "nodiratime"}
+
+# With an "r" in front of the word the whole tree below has them (mount_setattr(2), Linux 5.12): setting a value of the
+# field means clearing the field, and there is a default.
+RECURSIVE_ATTRIBUTES = {
+    **{"r" + word: value for word, value in ATTRIBUTES.items()},
+    "rnodiratime": (MOUNT_ATTR_NODIRATIME, 0),
+    "rdiratime": (0, MOUNT_ATTR_NODIRATIME),
+    "rrelatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+    "rnorelatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+    "rnoatime": (MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME),
+    "ratime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+    "rstrictatime": (MOUNT_ATTR_STRICTATIME, MOUNT_ATTR__ATIME),
+    "rnostrictatime": (MOUNT_ATTR_RELATIME, MOUNT_ATTR__ATIME),
+}
 
 # word -> enum ocirt_propagation
 PROPAGATIONS = {
@@ -87,21 +101,35 @@ LINKS = {
 ID_MAPS = frozenset(("idmap", "ridmap"))
 
 OPTION_WORDS = tuple(
-    sorted({*ATTRIBUTES, *RECURSIVE_ATTRIBUTES, *PROPAGATIONS, *SUPERBLOCK, *BINDS, *EXTENSIONS, *LINKS, *ID_MAPS})
+    sorted(
+        {
+            *ATTRIBUTES,
+            *ACCESS_TIMES,
+            *TAKEN_BACK,
+            *RECURSIVE_ATTRIBUTES,
+            *PROPAGATIONS,
+            *SUPERBLOCK,
+            *BINDS,
+            *EXTENSIONS,
+            *LINKS,
+            *ID_MAPS,
+        }
+    )
 )
 
 
 class Options:
     """The options of one mount, sorted out: ``set``/``clear`` for the mount, ``tree_set``/``tree_clear`` for the tree
-    below, ``propagation`` packed as in csrc/plan.h, ``bind`` (None, or whether it is recursive), ``data`` and
-    ``superblock`` for the filesystem, ``copy_up``: the content of the target is copied into it, ``id_map``: the
-    option idmap or ridmap as it stands there, ``links`` the words of LINKS."""
+    below, ``has_attributes``: some word is about the mount, ``propagation`` packed as in csrc/plan.h, ``bind`` (None,
+    or whether it is recursive), ``data`` and ``superblock`` for the filesystem, ``copy_up``: the content of the target
+    is copied into it, ``id_map``: the option idmap or ridmap as it stands there, ``links`` the words of LINKS."""
 
     __slots__ = (
         "bind",
         "clear",
         "copy_up",
         "data",
+        "has_attributes",
         "id_map",
         "links",
         "propagation",
@@ -123,9 +151,12 @@ class Options:
         self.copy_up = False
         self.id_map: str | None = None
         self.links: list[str] = []
+        access_times: list[str] = []
         for word in words:
             if word in ATTRIBUTES:
                 self.set, self.clear = _apply(self.set, self.clear, ATTRIBUTES[word])
+            elif word in ACCESS_TIMES or word in TAKEN_BACK:
+                access_times.append(word)
             elif word in RECURSIVE_ATTRIBUTES:
                 self.tree_set, self.tree_clear = _apply(self.tree_set, self.tree_clear, RECURSIVE_ATTRIBUTES[word])
             elif word in PROPAGATIONS:
@@ -143,6 +174,21 @@ class Options:
                 self.id_map = word
             elif word:
                 self.data.append(word)
+        self.has_attributes = bool(self.set or self.clear or access_times)
+        self._set_access_times(access_times)
+
+    def _set_access_times(self, words: list[str]) -> None:
+        said: dict[bool, str] = {}  # the last word of the field, and that of directories
+        for word in words:
+            of_directories = word in ("nodiratime", "diratime")
+            if word in ACCESS_TIMES:
+                said[of_directories] = word
+            elif said.get(of_directories) == TAKEN_BACK[word]:
+                del said[of_directories]
+        for word in said.values():
+            self.set |= ACCESS_TIMES[word]
+            self.clear |= MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME
+        self.clear &= ~(self.set & MOUNT_ATTR_NODIRATIME)
 
 
 def _apply(set_: int, clear: int, change: tuple[int, int]) -> tuple[int, int]:

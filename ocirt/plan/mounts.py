@@ -132,7 +132,7 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
     first = [] if propagation(c) & MS_SHARED else [(1 if default_propagation(c) == MS_PRIVATE else 2) | 8]
     a, b = _attributes(options)
     flags = _proc_flags(destination) + (("RECURSIVE",) if recursive else ()) + _link_flags(options, pointer)
-    if options.set or options.clear:
+    if options.has_attributes:
         if c.has_namespace("user"):
             # The kernel would keep the others there, but for this one, which it never locks.
             b |= MOUNT_ATTR_NOSYMFOLLOW & ~options.set
@@ -147,6 +147,8 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
         sources = (Source("descriptor", recursive=recursive, index=fd, id_map=mapping),)
     else:
         text, sources = c.host_tree(source, recursive=recursive, id_map=mapping, follow=follow)
+        for each in sources if c.has_namespace("user") else ():
+            each.is_locked = True
     bind = Op(
         "BIND",
         f"{word} {source} on {destination}{_said(mount)}",

@@ -34,10 +34,11 @@ class Source:
     "namespace" (read-only), or a word for what only the launch knows: "console", "listener", "hook-input",
     "hook-stdout", "hook-stderr", "cgroup-entry", "delegated-cgroup", "cgroup", "init",
     "init-root". The first four may have an ``id_map``.
-    A tree without ``follow`` is that of the symbolic link at the end of the path.
+    A tree without ``follow`` is that of the symbolic link at the end of the path; of one that ``is_locked`` the op may
+    take away no attribute that protects the host.
     """
 
-    __slots__ = ("data", "follow", "id_map", "index", "kind", "path", "recursive")
+    __slots__ = ("data", "follow", "id_map", "index", "is_locked", "kind", "path", "recursive")
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Source:
         self.index = index
         self.data = data
         self.id_map = id_map
+        self.is_locked = False
 
     @property
     def needs_init(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -398,8 +398,114 @@ def test_in_a_user_namespace_a_bind_keeps_what_no_word_takes_away(
 ) -> None:
     """What the kernel does not lock is not kept."""
     bundle.map_ids((0, 0, 65536))
-    bundle.add_mount("/bound", None, strict, "bind", "exec")
-    assert strict_ones(runtime, bundle) == STRICT - {"noexec", "nosymfollow"}
+    bundle.add_mount("/bound", None, strict, "bind", "nosuid")
+    assert strict_ones(runtime, bundle) == STRICT - {"nosymfollow"}
+
+
+#: MS_* of mount(2), by the words of config.json.
+ACCESS_TIMES = {"noatime": 1 << 10, "nodiratime": 1 << 11, "relatime": 1 << 21, "strictatime": 1 << 24}
+
+
+@pytest.fixture
+def timed(source: Path) -> Iterator[Callable[..., Path]]:
+    """A source whose mount has these words for times of access, and MS_RDONLY with "ro"."""
+    mount(source, source, flags=MS_BIND)
+
+    def remounted(*words: str) -> Path:
+        flags = sum({**ACCESS_TIMES, "ro": 1}[word] for word in words)
+        mount(None, source, flags=MS_BIND | 1 << 5 | flags)
+        return source
+
+    try:
+        yield remounted
+    finally:
+        unmount(source)
+
+
+def access_times(options: Iterable[str]) -> set[str]:
+    """The kernel shows "strictatime" as neither of the others."""
+    words = {"noatime", "relatime", "nodiratime"} & set(options)
+    return words if words & {"noatime", "relatime"} else words | {"strictatime"}
+
+
+#: Words of the source, words of the bind, what that has then. As mount(8) and runc have it.
+TIMES_OF_BINDS = [
+    (["noatime"], [], {"noatime"}),
+    (["noatime"], ["norelatime"], {"noatime"}),
+    (["noatime"], ["atime"], {"noatime"}),
+    (["noatime"], ["relatime"], {"relatime"}),
+    (["noatime"], ["relatime", "noatime", "atime"], {"noatime"}),
+    (["noatime"], ["nodiratime"], {"nodiratime", "relatime"}),
+    (["noatime"], ["nodiratime", "diratime"], {"noatime"}),
+    (["noatime"], ["nodiratime", "strictatime"], {"nodiratime", "strictatime"}),
+    (["noatime"], ["nodiratime", "norelatime"], {"nodiratime", "relatime"}),
+    (["nodiratime"], ["diratime"], {"nodiratime", "relatime"}),
+    (["nodiratime"], ["strictatime"], {"strictatime"}),
+    (["strictatime"], ["nostrictatime"], {"strictatime"}),
+    (["strictatime"], ["noatime", "relatime"], {"relatime"}),
+]
+
+
+def test_words_for_times_of_access_say_all_of_them(
+    runtime: Runtime, bundle: Bundle, timed: Callable[..., Path]
+) -> None:
+    wrong = []
+    for of_source, words, expected in TIMES_OF_BINDS:
+        del bundle.config["mounts"][3:]
+        bundle.add_mount("/bound", None, timed(*of_source), "bind", *words)
+        found = access_times(mounts_of(runtime, bundle)["/bound"].options)
+        if found != expected:
+            wrong.append((of_source, words, found))
+    assert wrong == []
+
+
+#: Words of the source, words of the bind; what that has then, or None where it is refused.
+LOCKED_TIMES = [
+    (["strictatime"], [], {"strictatime"}),
+    (["noatime", "nodiratime"], ["norelatime"], {"noatime", "nodiratime"}),
+    (["strictatime"], ["nostrictatime"], {"strictatime"}),
+    (["nodiratime"], ["diratime"], {"nodiratime", "relatime"}),
+    (["noatime"], ["atime"], {"noatime"}),
+    (["noatime"], ["noatime"], {"noatime"}),
+    (["relatime"], ["relatime"], {"relatime"}),
+    (["nodiratime"], ["strictatime"], None),
+    (["relatime"], ["strictatime"], None),
+    (["relatime"], ["noatime"], None),
+    (["relatime"], ["nodiratime"], None),
+    (["strictatime"], ["relatime"], None),
+    (["strictatime"], ["nodiratime"], None),
+    (["noatime"], ["relatime"], None),
+    (["noatime"], ["rstrictatime"], None),
+]
+
+
+def test_in_a_user_namespace_a_bind_keeps_the_times_of_access(
+    runtime: Runtime, bundle: Bundle, timed: Callable[..., Path]
+) -> None:
+    bundle.map_ids((0, 0, 65536))
+    wrong = []
+    for of_source, words, expected in LOCKED_TIMES:
+        del bundle.config["mounts"][3:]
+        bundle.add_mount("/bound", None, timed(*of_source), "bind", *words)
+        if expected is None:
+            result = runtime.run(bundle, "id").fails("cannot bind ", "operation not permitted (config.json#/mounts/3)")
+            assert "has locked times of access for a container with a user namespace" in result.err
+        elif access_times(mounts_of(runtime, bundle)["/bound"].options) != expected:
+            wrong.append((of_source, words))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("word", ["rw", "suid", "dev", "exec", "rrw", "rexec"])
+def test_in_a_user_namespace_no_word_takes_away_what_protects_the_host(
+    runtime: Runtime, bundle: Bundle, strict: Path, word: str
+) -> None:
+    """As the kernel has it for those who mount in there (mount_namespaces(7)), and so for runc."""
+    bundle.map_ids((0, 0, 65536))
+    bundle.add_mount("/bound", None, strict, "rbind", word)
+    result = runtime.run(bundle, "id").fails("cannot rbind ", "operation not permitted (config.json#/mounts/3)")
+    attribute = {"rw": "ro", "rrw": "ro"}.get(word, "no" + word.removeprefix("r"))
+    assert f"hint: the host's mount has locked {attribute} for a container with a user namespace" in result.err
+    assert runtime.ids() == []
 
 
 @pytest.mark.needs_program("unshare")
