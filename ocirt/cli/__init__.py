@@ -16,7 +16,7 @@ import os
 
 from ocirt.cli.output import Log, os_error_text, write_all
 from ocirt.cli.parser import HELP, Call, Command, Flag, UsageError, parse
-from ocirt.errors import ConfigError, InternalError, OcirtError
+from ocirt.errors import ConfigError, InternalError, OcirtError, StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _main(program: str, words: Sequence[str], log: Log) -> int:
     try:
         return command.run(call)
     except BaseException as error:
-        return _report(error, log, prefix=command.prefix.replace("{program}", program), status=command.error_status)
+        return _report(error, log, prefix=_prefix(program, command, error), status=command.error_status)
     finally:
         if timeline is not None:
             _write_timeline(timeline, globals.text("trace") or "", name, log)
@@ -226,6 +226,14 @@ def _rootless(globals: Words) -> bool | None:
     if text not in _ROOTLESS:
         raise UsageError(f"invalid rootless: {text} (known are {', '.join(_ROOTLESS)})")
     return _ROOTLESS[text]
+
+
+def _prefix(program: str, command: Command, error: BaseException) -> str:
+    prefix = command.prefix.replace("{program}", program)
+    if command.name in ("create", "run") and isinstance(error, StepError) and error.origin.startswith("/mounts/"):
+        # What users of runc look for when a mount fails.
+        prefix += "unable to start container process: error during container init: error mounting: "
+    return prefix
 
 
 def _report(error: BaseException, log: Log, *, prefix: str, status: int) -> int:

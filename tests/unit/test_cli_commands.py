@@ -17,7 +17,7 @@ from ocirt.cli import COMMANDS, load, main, plan, ps
 from ocirt.cli import list as list_command
 from ocirt.cli.kill import parse_signal
 from ocirt.cli.parser import UsageError
-from ocirt.errors import ConfigError, ContainerNotFound, OcirtError, ProgramError, WrongStatus
+from ocirt.errors import ConfigError, ContainerNotFound, OcirtError, ProgramError, StepError, WrongStatus
 
 HOT = ("create", "start", "state", "kill", "delete", "run", "exec")
 HEAVY = {
@@ -206,6 +206,18 @@ def test_the_prefix_of_an_error_says_which_command_failed(
         put(monkeypatch, command, error)
         words = [command, "c", "nope"] if command == "exec" else [command, "c"]
         assert fails_with(capfd, *words, status=status) == prefix + str(error)
+
+
+def test_a_mount_that_fails_is_told_as_users_of_runc_look_for_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = "unable to start container process: error during container init: error mounting: "
+    for origin, expected in (("/mounts/3", words), ("/root/path", "")):
+        error = StepError("bind /a on /b", 1, origin=origin)
+        for command in ("create", "run"):
+            put(monkeypatch, command, error)
+            text = f"cannot bind /a on /b: operation not permitted (config.json#{origin})"
+            assert fails_with(capfd, command, "c") == f"ocirt {command} failed: {expected}{text}"
 
 
 def test_an_error_goes_to_the_log_once_and_to_stderr_bare(
