@@ -30,12 +30,16 @@ class OcirtError(Exception):
     hint: str | None = None
 
 
+#: The sentence behind every value that is refused (config.md#valid-values).
+VALID_VALUES = "Runtimes MUST generate an error when invalid or unsupported values are encountered."
+
+
 class ConfigError(OcirtError):
     """A configuration that cannot be used.
 
     ``filename`` is the file as it was named, ``pointer`` the JSON pointer (RFC 6901) of the property, ``line`` and
     ``column`` (from 1) its place in the file or None, ``message`` what was wanted and what was found, ``rule`` the
-    sentence of the spec behind it or None, ``others`` further errors of the same file.
+    sentence of the spec behind it or None for what is no value, ``others`` further errors of the same file.
     """
 
     def __init__(
@@ -54,7 +58,7 @@ class ConfigError(OcirtError):
         self.filename = filename
         self.line = line
         self.column = column
-        self.rule = rule
+        self.rule = rule or (VALID_VALUES if pointer else None)
         self.others = others
         super().__init__(message)
 
@@ -68,6 +72,10 @@ class ConfigError(OcirtError):
         return f"{place}: {self.message}{more}"
 
 
+def _place(pointer: str) -> str:
+    return "config.json#" + pointer if pointer.startswith("/") else pointer
+
+
 class UnsupportedError(OcirtError):
     """Something that this host cannot do: ``feature`` is what, ``needs`` what it takes, ``pointer`` who asked."""
 
@@ -78,7 +86,7 @@ class UnsupportedError(OcirtError):
         super().__init__(feature, needs)
 
     def __str__(self) -> str:
-        origin = f" (config.json#{self.pointer})" if self.pointer else ""
+        origin = f" ({_place(self.pointer)})" if self.pointer else ""
         return f"{self.feature} is not supported here: needs {self.needs}{origin}"
 
 
@@ -133,7 +141,8 @@ class StepError(OcirtError, OSError):
     """A step failed with ``errno``.
 
     ``step`` says what was attempted ("mount tmpfs on /dev/shm"), ``filename`` the object or None, ``origin`` the JSON
-    pointer of the property that asked for it ("" when none did), ``where`` is "init" or "host", ``detail`` what the
+    pointer of the property that asked for it ("" when none did; behind ``process.json#`` that of an exec's document),
+    ``where`` is "init" or "host", ``detail`` what the
     kernel said beyond the errno.
     """
 
@@ -156,7 +165,7 @@ class StepError(OcirtError, OSError):
         self.hint = hint
 
     def __str__(self) -> str:
-        origin = f" (config.json#{self.origin})" if self.origin else ""
+        origin = f" ({_place(self.origin)})" if self.origin else ""
         detail = f" [{self.detail}]" if self.detail else ""
         return f"cannot {self.step}: {errno_text(self.errno or 0)}{detail}{origin}"
 

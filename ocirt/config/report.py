@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ocirt.config._validator import SCHEMA_JSON
 from ocirt.config.words import shown, token
-from ocirt.errors import ConfigError, InternalError
+from ocirt.errors import VALID_VALUES, ConfigError, InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,7 +70,7 @@ def raise_schema_errors(document: object, part: str, filename: str, text: bytes 
     except RecursionError:
         raise ConfigError("is nested too deeply", filename=filename) from None
     findings: list[Finding] = [
-        (_pointer(error.absolute_path), _message(error), None) for error in _without_followers(errors)
+        (_pointer(error.absolute_path), _message(error), _sentence(error)) for error in _without_followers(errors)
     ]
     if not findings:
         raise InternalError(f"the compiled schema refuses {filename} and jsonschema does not")
@@ -118,12 +118,21 @@ def _pointer(path: Iterable[str | int]) -> str:
     return "".join("/" + token(str(step)) for step in path)
 
 
+def _missing(error: ValidationError) -> str:
+    name: str = error.message.split("'")[1]
+    return name
+
+
+def _sentence(error: ValidationError) -> str:
+    return f"`{_missing(error)}` is REQUIRED." if error.validator == "required" else VALID_VALUES
+
+
 def _message(error: ValidationError) -> str:
     schema: dict[str, Any] = error.schema
     keyword, limit = error.validator, error.validator_value
     found = shown(error.instance)
     if keyword == "required":
-        missing = error.message.split("'")[1]
+        missing = _missing(error)
         schema = _definition(schema["properties"][missing])
         text = f'wanted the property "{missing}", found none'
     elif keyword == "type":
@@ -134,10 +143,8 @@ def _message(error: ValidationError) -> str:
         text = f"wanted a string that matches {limit}, found {found}"
     elif keyword == "minItems":
         text = f"wanted at least {limit} element, found {found}"
-    elif "maximum" in schema:
-        text = f"wanted an integer from {schema['minimum']} to {schema['maximum']}, found {found}"
     else:
-        text = f"wanted an integer of at least {limit}, found {found}"
+        text = f"wanted an integer from {schema['minimum']} to {schema['maximum']}, found {found}"
     return f"invalid {schema['title']}: {text}" if "title" in schema and error.absolute_path else text
 
 

@@ -34,6 +34,7 @@ from ocirt.config.rules_linux import (
     masked_and_readonly_paths_need_a_mount_namespace,
     memory_limits_are_ordered,
     memory_policy_fits_its_nodes,
+    memory_policy_flags_fit_its_mode,
     namespace_paths_are_absolute,
     namespaces_are_unique,
     net_device_names_are_valid,
@@ -69,11 +70,11 @@ from ocirt.config.words import (
     HOOK_KINDS,
     PATH_ANNOTATIONS,
     PATH_BYTES,
-    VALID_VALUES,
     shown,
     strings_of,
     token,
 )
+from ocirt.errors import VALID_VALUES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -379,6 +380,7 @@ CONFIG_RULES: tuple[Rule, ...] = (
     (seccomp_arguments_exist, VALID_VALUES),
     (intel_rdt_names_are_plain, "The value MUST NOT contain newlines."),
     (memory_policy_fits_its_nodes, "Some modes require that there are no nodes, e.g. `MPOL_DEFAULT` and `MPOL_LOCAL`."),
+    (memory_policy_flags_fit_its_mode, VALID_VALUES),
     (personality_has_no_flags, "Currently no flag values are supported."),
 )
 

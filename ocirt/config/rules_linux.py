@@ -320,6 +320,23 @@ def memory_policy_fits_its_nodes(config: dict[str, Any]) -> Violations:
         yield "/linux/memoryPolicy", f"memory policy mode requires at least one node but got 0: {policy['mode']}"
 
 
+def memory_policy_flags_fit_its_mode(config: dict[str, Any]) -> Violations:
+    """As set_mempolicy(2) has it."""
+    policy = config.get("linux", {}).get("memoryPolicy", {})
+    flags = policy.get("flags")
+    if not flags:
+        return
+    mode = policy["mode"]
+    tied = [flag for flag in ("MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES") if flag in flags]
+    if len(tied) > 1:
+        yield "/linux/memoryPolicy/flags", f"wanted one of {tied[0]} and {tied[1]}, found both"
+    elif tied and mode != "MPOL_DEFAULT" and not policy.get("nodes", "").strip(" ,"):
+        yield "/linux/memoryPolicy/flags", f"wanted {tied[0]} beside nodes, found none with {mode}"
+    if "MPOL_F_NUMA_BALANCING" in flags and mode not in ("MPOL_BIND", "MPOL_PREFERRED_MANY"):
+        message = "wanted MPOL_F_NUMA_BALANCING with MPOL_BIND or MPOL_PREFERRED_MANY, found"
+        yield "/linux/memoryPolicy/flags", f"{message} {mode}"
+
+
 def personality_has_no_flags(config: dict[str, Any]) -> Violations:
     if config.get("linux", {}).get("personality", {}).get("flags"):
         yield "/linux/personality/flags", "wanted no flags, as none is defined"

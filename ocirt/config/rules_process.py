@@ -16,6 +16,9 @@ _NO_ID = 0xFFFFFFFF
 #: The largest CONFIG_NR_CPUS is 8192.
 GREATEST_CPU = 8191
 
+#: What sched_setattr(2) takes at least: below lies the resolution of the scheduler.
+_LEAST_RUNTIME_NSEC = 1024
+
 
 def args_are_given(process: dict[str, Any]) -> Violations:
     if not process.get("args"):
@@ -106,10 +109,23 @@ def scheduler_fits_its_policy(process: dict[str, Any]) -> Violations:
             "/scheduler/priority",
             f"scheduler.priority can only be specified for SCHED_FIFO or SCHED_RR, found {policy}",
         )
-    if policy != "SCHED_DEADLINE":
+    if policy == "SCHED_DEADLINE":
+        yield from _deadlines_are_ordered(scheduler)
+    else:
         for name in ("runtime", "deadline", "period"):
             if scheduler.get(name):
                 yield f"/scheduler/{name}", f"scheduler.{name} can only be specified for SCHED_DEADLINE, found {policy}"
+
+
+def _deadlines_are_ordered(scheduler: dict[str, Any]) -> Violations:
+    """runtime <= deadline <= period, which is as long as the deadline when it is 0 (sched_setattr(2))."""
+    runtime, deadline, period = (scheduler.get(name, 0) for name in ("runtime", "deadline", "period"))
+    if runtime < _LEAST_RUNTIME_NSEC:
+        yield "/scheduler/runtime", f"wanted at least {_LEAST_RUNTIME_NSEC} ns with SCHED_DEADLINE, found {runtime}"
+    elif not runtime <= deadline < 1 << 63:
+        yield "/scheduler/deadline", f"wanted a number from the runtime {runtime} to 2^63 - 1, found {deadline}"
+    elif period and not deadline <= period < 1 << 63:
+        yield "/scheduler/period", f"wanted a number from the deadline {deadline} to 2^63 - 1, found {period}"
 
 
 def io_priority_is_in_range(process: dict[str, Any]) -> Violations:

@@ -96,9 +96,6 @@ ANNOTATIONS = (
 #: Longest path that a system call takes, in bytes and without the final NUL (PATH_MAX, path_resolution(7)).
 PATH_BYTES = 4095
 
-#: The sentence behind every value that the kernel would refuse (config.md#valid-values).
-VALID_VALUES = "Runtimes MUST generate an error when invalid or unsupported values are encountered."
-
 
 def has_filter(config: Mapping[str, Any]) -> bool:
     """Whether a configuration asks for a seccomp filter."""

@@ -41,7 +41,7 @@ def join(
     """
     compilation = Compilation(config, host.facts(cgroup), id=document["id"])
     compilation.process = process
-    compilation.process_pointer = ""
+    compilation.process_pointer = "process.json#"
     compilation.no_new_keyring = document["noNewKeyring"]
     compilation.preserve_fds = options.all_preserved_fds()
     compilation.console = bool(process.get("terminal"))

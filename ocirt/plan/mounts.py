@@ -35,6 +35,9 @@ PROC_ALLOWED = frozenset(
 # Filesystems without a device: read-only is a matter of the mount, not of the superblock, which others may share.
 _VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay", "ramfs"))
 
+# Words about a superblock that ask for what it does anyway.
+_DEFAULTS = frozenset(("async", "nolazytime", "nomand"))
+
 _SYNC_MOUNTS = 4
 
 
@@ -126,6 +129,13 @@ def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointe
     source = mount.get("source") if fd is None else f"descriptor {fd}"
     if not source:
         raise ConfigError("a bind mount needs a source", pointer=pointer + "/source")
+    # Engines pass on what a user has written, as in "-v /a:/b:async".
+    ignored = [word for word in options.superblock if word not in _DEFAULTS] + options.data
+    if options.copy_up:
+        ignored.append("tmpcopyup")
+    if ignored:
+        words = ", ".join(ignored)
+        c.warnings.append(f"{pointer}/options: {words}: options of a filesystem, which a bind mount has not: ignored")
     recursive = bool(options.bind) or options.bind is None
     # runc binds out of a copy of the host's mounts that are slaves (or private) by then; a clone of the host's own
     # mount is a peer, and would send what is mounted in the container to the host.
