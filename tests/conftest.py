@@ -29,8 +29,19 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from host_view import CAPABILITY_NUMBERS, Leftovers, Orphans, cgroup_mounts, enter_own_mount_namespace, under_reaper
-from support import Bundle, Runtime
+from cgroup_tree import left_cgroups, remove_tree
+from host_view import (
+    CAPABILITY_NUMBERS,
+    MS_SHARED,
+    Leftovers,
+    Orphans,
+    cgroup_mounts,
+    enter_own_mount_namespace,
+    mount,
+    under_reaper,
+    unmount,
+)
+from support import OCIRT, USER, Bundle, Runtime, open_path
 from systemd_view import systemctl
 from terminal_view import Console
 
@@ -220,6 +231,37 @@ def systemd(runtime: Runtime) -> Iterator[Runtime]:
     assert left == "", "a unit is left behind"
 
 
+def command_is_out_of_reach() -> str | None:
+    """Why the user cannot execute the command that the tests run; None: the user can."""
+    try:
+        result = subprocess.run(
+            [OCIRT, "--version"], user=USER, group=USER, extra_groups=[], cwd="/", capture_output=True, text=True
+        )
+    except PermissionError:
+        return f"needs an installation that uid {USER} can read: {OCIRT} is not"
+    if result.returncode != 0 and ("Permission denied" in result.stderr or "No module named" in result.stderr):
+        return f"needs an installation that uid {USER} can read: {OCIRT} says {result.stderr.strip().splitlines()[-1]}"
+    return None
+
+
+@pytest.fixture
+def rootless(runtime: Runtime, bundle: Bundle) -> Runtime:
+    """The command as the user, with a state directory and a bundle of the user's."""
+    reason = command_is_out_of_reach()
+    if reason is not None:
+        pytest.skip(reason)
+    bundle.map_ids((0, USER, 1))
+    bundle.linux["namespaces"] = [each for each in bundle.linux["namespaces"] if each["type"] != "network"]
+    bundle.add_namespace("network")
+    bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] != "devpts"]
+    runtime.root.mkdir()
+    for path in (runtime.root, runtime.root.parent, bundle.path):
+        os.chown(path, USER, USER)
+    open_path(runtime.root.parent)
+    runtime.user = (USER, USER)
+    return runtime
+
+
 @pytest.fixture
 def make_bundle(tmp_path: Path, container_init: Path) -> Callable[[str], Bundle]:
     """Makes further bundles, by name."""
@@ -239,3 +281,51 @@ def console(tmp_path: Path) -> Iterator[Console]:
     console = Console(tmp_path / "console.sock")
     yield console
     console.close()
+
+
+@pytest.fixture
+def source(bundle: Bundle) -> Path:
+    """A directory of the host, with a file in it."""
+    directory = bundle.path / "source"
+    directory.mkdir()
+    (directory / "file").write_text("of the host")
+    return directory
+
+
+@pytest.fixture
+def mount_tmpfs() -> Iterator[Callable[..., None]]:
+    """Mounts a tmpfs on the host, with that propagation, until the end of the test."""
+    points: list[Path] = []
+
+    def mount_one(point: Path, propagation: int = MS_SHARED) -> None:
+        point.mkdir(exist_ok=True)
+        mount("tmpfs", point, "tmpfs")
+        points.append(point)
+        mount(None, point, flags=propagation)
+
+    yield mount_one
+    for point in reversed(points):
+        unmount(point)
+
+
+@pytest.fixture
+def no_cgroup_is_left() -> Iterator[None]:
+    """Of those that tests/cgroup_tree.py makes."""
+    yield
+    left = left_cgroups()
+    for path in left:
+        remove_tree(path)
+    assert left == []
+
+
+@pytest.fixture
+def children() -> Iterator[list[int]]:
+    """Pids of processes that end with the test."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ChildProcessError, ProcessLookupError):
+            pass

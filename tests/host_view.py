@@ -15,6 +15,10 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from support import Bundle, Runtime
 
 #: Seconds that anything may take here. Emulated machines set OCIRT_TEST_PATIENCE to 10 or so.
 PATIENCE = 20 * float(os.environ.get("OCIRT_TEST_PATIENCE", "1"))
@@ -109,6 +113,11 @@ def _unescape(text: str) -> str:
 def parse_mounts(text: str) -> dict[str, Mount]:
     """mountinfo's text as mount point -> the topmost mount there."""
     return {mount.point: mount for mount in map(Mount, text.splitlines())}
+
+
+def mounts_of(runtime: Runtime, bundle: Bundle) -> dict[str, Mount]:
+    """The mounts that the program of *bundle* has, by mount point."""
+    return parse_mounts(runtime.probe(bundle, "cat", "/proc/self/mountinfo"))
 
 
 def cgroup_mounts() -> list[tuple[Path, list[str]]]:

@@ -42,6 +42,8 @@ from typing import Any
 
 from host_view import CLONE_NEWNS, MS_PRIVATE, MS_REC, PATIENCE, Orphans, mount, unshare, wait_readable
 
+#: An ordinary user of the host.
+USER = 1000
 #: The command under test: that of the environment in which the tests run.
 OCIRT = Path(sys.executable).with_name("ocirt")
 

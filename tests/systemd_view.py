@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from cgroup_view import version_of
-from support import Container, Runtime
+from support import USER, Container, Runtime
 
 IS_BOOTED = os.path.isdir("/run/systemd/system")
-USER = 1000
 
 
 needs_systemd = pytest.mark.skipif(not IS_BOOTED, reason="needs systemd")

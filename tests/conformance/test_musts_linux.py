@@ -173,15 +173,6 @@ class Agent(threading.Thread):
                 self.messages.append((data, fds))
 
 
-def notify(bundle: Bundle, path: Path) -> None:
-    bundle.linux["seccomp"] = {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "listenerPath": str(path),
-        "listenerMetadata": "what the agent wants to know",
-        "syscalls": [{"names": ["getcwd"], "action": "SCMP_ACT_NOTIFY"}],
-    }
-
-
 def test_the_seccomp_agent_gets_one_state_on_a_connection_that_ends(
     runtime: Runtime, bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -190,7 +181,7 @@ def test_the_seccomp_agent_gets_one_state_on_a_connection_that_ends(
     with listening(path) as server:
         agent = Agent(server)
         agent.start()
-        notify(bundle, path)
+        bundle.notify(path, "getcwd", listenerMetadata="what the agent wants to know")
         container = runtime.start_paused_program(bundle)
         agent.join(10)
         assert not agent.is_alive(), "the connection is still open"
@@ -212,5 +203,5 @@ def test_the_seccomp_agent_gets_one_state_on_a_connection_that_ends(
 
 def test_a_seccomp_agent_that_is_not_there_is_an_error(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
     needs_notify(runtime)
-    notify(bundle, tmp_path / "nobody.sock")
+    bundle.notify(tmp_path / "nobody.sock", "getcwd")
     runtime.run(bundle).fails("nobody.sock")

@@ -8,49 +8,15 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from host_view import MS_BIND, mount, unmount
-from support import DEVPTS, OCIRT, Bundle, Runtime, open_path
+from support import DEVPTS, USER, Bundle, Runtime
 from terminal_view import Console, read_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_userns]
-
-USER = 1000
-
-
-def command_is_out_of_reach() -> str | None:
-    """Why the user cannot execute the command that the tests run; None: the user can."""
-    try:
-        result = subprocess.run(
-            [OCIRT, "--version"], user=USER, group=USER, extra_groups=[], cwd="/", capture_output=True, text=True
-        )
-    except PermissionError:
-        return f"needs an installation that uid {USER} can read: {OCIRT} is not"
-    if result.returncode != 0 and ("Permission denied" in result.stderr or "No module named" in result.stderr):
-        return f"needs an installation that uid {USER} can read: {OCIRT} says {result.stderr.strip().splitlines()[-1]}"
-    return None
-
-
-@pytest.fixture
-def rootless(runtime: Runtime, bundle: Bundle) -> Runtime:
-    """The command as the user, with a state directory and a bundle of the user's."""
-    reason = command_is_out_of_reach()
-    if reason is not None:
-        pytest.skip(reason)
-    bundle.map_ids((0, USER, 1))
-    bundle.linux["namespaces"] = [each for each in bundle.linux["namespaces"] if each["type"] != "network"]
-    bundle.add_namespace("network")
-    bundle.config["mounts"] = [mount for mount in bundle.config["mounts"] if mount["type"] != "devpts"]
-    runtime.root.mkdir()
-    for path in (runtime.root, runtime.root.parent, bundle.path):
-        os.chown(path, USER, USER)
-    open_path(runtime.root.parent)
-    runtime.user = (USER, USER)
-    return runtime
 
 
 def test_a_user_runs_a_container_and_is_root_in_it(rootless: Runtime, bundle: Bundle) -> None:

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 from cgroup_view import cpu_max, directory, is_frozen, memory_limit, pids_limit, version_of
 from host_view import wait_until
-from support import DEVPTS, Bundle, Container, Runtime, open_path
+from support import DEVPTS, USER, Bundle, Container, Runtime, open_path
 from systemd_view import (
     IS_BOOTED,
-    USER,
     cgroup_of,
     needs_systemd,
     needs_user_manager,

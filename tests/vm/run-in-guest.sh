@@ -25,8 +25,8 @@ tar -xf "$packages" -C /opt/venv/lib/python3.11/site-packages --no-same-owner
 echo "Built ocirt in the guest, in $((SECONDS - started)) s"
 
 if [[ " $*" != *" tests/"* ]]; then
-	set -- "$@" tests/integration/test_{systemd,systemd_annotations,cgroup_tree}.py \
-		tests/integration/test_container_{apparmor,cgroup_faults,checkpoint,devices,events,limits,pause,rootless,stress,update}.py \
+	set -- "$@" tests/integration/test_{systemd,systemd_annotations,cgroup_tree,cgroup_tree_limits,cgroup_tree_signals}.py \
+		tests/integration/test_container_{apparmor,cgroup_faults,checkpoint,devices,events,hotplug,limits,pause,rootless,rootless_changes,stress,update}.py \
 		tests/security/test_cve_2026_119101.py
 fi
 # An emulated machine is slow, and tests must not fail for it.
