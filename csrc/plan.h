@@ -34,7 +34,7 @@ enum ocirt_op_code {
 	OCIRT_OOM_SCORE_ADJ = 1, /* text: decimal number */
 	OCIRT_RAISE_RLIMIT,      /* a: resource, b: hard limit that a later RLIMIT needs */
 	OCIRT_JOIN_NAMESPACE,    /* slot: namespace or pidfd, a: CLONE_NEW* flags */
-	OCIRT_TIME_NAMESPACE,    /* text: lines for timens_offsets */
+	OCIRT_TIME_NAMESPACE,    /* text: lines for timens_offsets, a: 1 in the container's process, which enters it */
 	OCIRT_CLONE,             /* a: CLONE_* flags, slot: cgroup v2 directory or none */
 	/* Run in the container's process. */
 	OCIRT_SYNC,             /* a: enum ocirt_sync */

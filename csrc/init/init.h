@@ -67,6 +67,7 @@ int is_on_procfs(int fd);
 /* procfs.c: a private handle on procfs. */
 int proc_open(struct init *init);
 int proc_open_file(struct init *init, const char *path, uint64_t flags, int *ret_fd);
+int proc_open_own_namespace(struct init *init, const char *link, int *ret_fd);
 int proc_write(struct init *init, const char *path, const char *text, size_t size);
 
 /* stdio.c */

@@ -46,14 +46,28 @@ int op_join_namespace(struct init *init, const struct ocirt_op *op)
 	return (int)SYS(__NR_setns, fd, op->a);
 }
 
-/* Offsets can be set only while no process is in the namespace: this process makes it for its child (time_namespaces(7)). */
+/* Offsets can be set only while no process is in the namespace: this process makes it for its child (time_namespaces(7)), or
+ * enters it afterwards, where it takes the privileges of a new user namespace to make it. */
 int op_time_namespace(struct init *init, const struct ocirt_op *op)
 {
+	cleanup_close int fd = -1;
 	int ret = (int)SYS(__NR_unshare, CLONE_NEWTIME);
 
-	if (ret < 0 || !op->text_size)
+	if (ret < 0)
 		return ret;
-	return proc_write(init, "self/timens_offsets", op_text(init, op), op->text_size);
+	/* The files of a process that is not dumpable are the host's root's. */
+	if (op->a)
+		(void)sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	if (op->text_size)
+		ret = proc_write(init, "self/timens_offsets", op_text(init, op), op->text_size);
+	if (ret == 0 && op->a) {
+		ret = proc_open_own_namespace(init, "self/ns/time_for_children", &fd);
+		if (ret == 0)
+			ret = (int)SYS(__NR_setns, fd, CLONE_NEWTIME);
+	}
+	if (op->a)
+		(void)sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return ret;
 }
 
 int op_clone(struct init *init, const struct ocirt_op *op)

@@ -63,8 +63,7 @@ static int proc_reopen(struct init *init)
 	return proc_open(init);
 }
 
-/* Nothing mounted over a part of that procfs is crossed, and no magic link is followed. */
-int proc_open_file(struct init *init, const char *path, uint64_t flags, int *ret_fd)
+static int open_below(struct init *init, const char *path, uint64_t flags, uint64_t resolve, int *ret_fd)
 {
 	long ret;
 
@@ -73,12 +72,23 @@ int proc_open_file(struct init *init, const char *path, uint64_t flags, int *ret
 		if (ret < 0)
 			return (int)ret;
 	}
-	ret = sys_openat2(init->proc_fd, path, flags | O_CLOEXEC, 0,
-			  RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS);
+	ret = sys_openat2(init->proc_fd, path, flags | O_CLOEXEC, 0, resolve);
 	if (ret < 0)
 		return (int)ret;
 	*ret_fd = (int)ret;
 	return 0;
+}
+
+/* Nothing mounted over a part of that procfs is crossed, and no magic link is followed. */
+int proc_open_file(struct init *init, const char *path, uint64_t flags, int *ret_fd)
+{
+	return open_below(init, path, flags, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS, ret_fd);
+}
+
+/* Such a link is magic, and leads out of procfs: the caller knows that it is of this process. */
+int proc_open_own_namespace(struct init *init, const char *link, int *ret_fd)
+{
+	return open_below(init, link, O_RDONLY, 0, ret_fd);
 }
 
 int proc_write(struct init *init, const char *path, const char *text, size_t size)

@@ -85,7 +85,7 @@ class Cgroup:
         controllers enabled for those below it. With the manager "disabled" there is none, with "systemd" it is that of
         a scope, which gets more properties by *annotations*.
 
-        With *rootless*, and without a *cgroups_path*, `create` goes without what it may not make.
+        With *rootless* `create` goes without what it may not make, with a path without the v2 tree beside v1 at most.
 
         ConfigError when the path has ".." in it or names the root, InvalidContainerId when the id would do the same.
         """
@@ -201,7 +201,7 @@ class Cgroup:
                 except StepError:
                     raise
                 except OSError as error:
-                    if not self.rootless or self.named or error.errno not in _DENIED:
+                    if not self._is_dispensable(directory) or error.errno not in _DENIED:
                         raise _failed("create cgroup " + directory.path, error, directory.path) from error
                     self._skip(directory, error)
             self._refuse_frozen()
@@ -461,13 +461,17 @@ class Cgroup:
             raise StepError(step, errno.EBUSY, filename=directory.path, origin=POINTER, detail=detail)
 
     def leave_out_forbidden(self) -> None:
-        """Rootless and without a path in the configuration: skip every hierarchy in which nothing may be made."""
-        if not self.rootless or self.named:
-            return
-        for directory in self.directories:
+        """Rootless: skip every hierarchy in which nothing may be made, as far as there is no need of it."""
+        for directory in filter(self._is_dispensable, self.directories):
             above = directory.path.rpartition("/")[0]
+            while not os.path.isdir(above):
+                above = above.rpartition("/")[0]
             if not os.access(above, os.W_OK | os.X_OK, effective_ids=True):
                 self._skip(directory, OSError(errno.EACCES, ""))
+
+    def _is_dispensable(self, directory: Directory) -> bool:
+        """With a path on a hybrid host, a user was given the cgroup of that name in the v1 hierarchies, or nowhere."""
+        return self.rootless and (not self.named or (directory.version == 2 and self.directories[0].version == 1))
 
     def _skip(self, directory: Directory, error: OSError) -> None:
         self.directories = tuple([other for other in self.directories if other is not directory])
@@ -479,13 +483,8 @@ class Cgroup:
             for controllers, reason in self.skipped:
                 if setting.controller in controllers and setting.controller != "devices" and not setting.optional:
                     needs = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
-                    raise StepError(
-                        f"set {setting.file}",
-                        errno.EACCES,
-                        filename=setting.file,
-                        origin=setting.pointer,
-                        detail=f"{needs}: {reason}",
-                    )
+                    step, detail = f"set {setting.file}", f"{needs}: {reason}"
+                    raise StepError(step, errno.EACCES, filename=setting.file, origin=setting.pointer, detail=detail)
 
     def _remove_made(self) -> None:
         """Remove what `create` made and nobody uses, the last first."""

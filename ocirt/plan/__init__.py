@@ -64,6 +64,7 @@ CREATE: tuple[Topic, ...] = (
     # root.
     rootfs.attach,
     namespaces.become_root,
+    namespaces.late_time,
     process.clear_umask,
     process.session,
     namespaces.loopback,

@@ -5,6 +5,7 @@ config-linux.md#namespaces, namespaces(7).
 
 from __future__ import annotations
 
+from ocirt.capabilities import mask
 from ocirt.plan.constants import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -33,7 +34,8 @@ NAMESPACES = {
     "pid": (CLONE_NEWPID, "pid"),
 }
 
-# The cgroup namespace is made later, by the process that is in its cgroups already; the time namespace by its parent.
+# The cgroup namespace is made later, by the process that is in its cgroups already; the time namespace by its parent
+# or, in a user namespace, by itself.
 _CLONED = ("user", "mount", "network", "ipc", "uts", "pid")
 
 
@@ -65,6 +67,20 @@ def _join(c: Compilation, kind: str) -> Op:
 
 
 def time(c: Compilation) -> list[Op]:
+    return [] if _is_time_late(c) else _time(c)
+
+
+def late_time(c: Compilation) -> list[Op]:
+    """By root of the container's user namespace, where the runtime may not."""
+    return _time(c, enter=1) if _is_time_late(c) else []
+
+
+def _is_time_late(c: Compilation) -> bool:
+    needed = mask(("CAP_SYS_ADMIN", "CAP_SYS_TIME"))
+    return "user" in c.create_namespaces and c.host.capabilities & needed != needed
+
+
+def _time(c: Compilation, enter: int = 0) -> list[Op]:
     if "time" not in c.create_namespaces:
         return []
     offsets = c.linux.get("timeOffsets") or {}
@@ -75,7 +91,8 @@ def time(c: Compilation) -> list[Op]:
     )
     said = ", ".join(lines.splitlines())
     step = "create time namespace" + (f" with offsets {said}" if said else "")
-    return [Op("TIME_NAMESPACE", step, "/linux/timeOffsets" if lines else c.create_namespaces["time"], text=lines)]
+    origin = "/linux/timeOffsets" if lines else c.create_namespaces["time"]
+    return [Op("TIME_NAMESPACE", step, origin, text=lines, a=enter)]
 
 
 def clone(c: Compilation) -> list[Op]:

@@ -16,6 +16,8 @@ from host_view import MS_BIND, mount, unmount
 from support import DEVPTS, USER, Bundle, Runtime
 from terminal_view import Console, read_until
 
+from ocirt.cgroup import detect
+
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_userns]
 
 
@@ -101,6 +103,19 @@ def test_without_a_user_namespace_a_user_is_told_what_is_missing(rootless: Runti
     rootless.run(bundle).fails("user namespace")
 
 
+@pytest.mark.parametrize("offsets", [{}, {"boottime": {"secs": 7_000_000, "nanosecs": 5}}])
+def test_a_user_makes_a_time_namespace(rootless: Runtime, bundle: Bundle, offsets: dict[str, dict[str, int]]) -> None:
+    bundle.add_namespace("time")
+    bundle.linux["timeOffsets"] = offsets
+    container = rootless.start_paused_program(bundle)
+    found, scheduling = container.probe("namespaces", ";", "scheduling")
+    own = os.readlink(f"/proc/{container.pid}/ns/time")
+    assert own != os.readlink("/proc/self/ns/time")
+    assert own == os.readlink(f"/proc/{container.pid}/ns/time_for_children")
+    assert found["time"] == own
+    assert (scheduling["boottime"] > 7_000_000) == bool(offsets)
+
+
 @pytest.mark.needs_cgroup1
 @pytest.mark.parametrize(
     ("resources", "pointer"),
@@ -111,6 +126,46 @@ def test_a_limit_that_a_user_cannot_set_is_refused(
 ) -> None:
     bundle.linux["resources"] = resources
     rootless.run(bundle).fails("no permission is granted for cgroups", f"config.json#/linux/resources{pointer}")
+
+
+@pytest.fixture
+def given(runtime: Runtime) -> Iterator[str]:
+    """A cgroup path that was given to the user in every v1 hierarchy, and does not exist in that of v2."""
+    path = f"/{runtime.token}-given"
+    made = []
+    for hierarchy in detect().hierarchies:
+        directory = Path(hierarchy.mount + path)
+        directory.mkdir()
+        made.append(directory)
+        for name in ("cpuset.cpus", "cpuset.mems"):
+            if "cpuset" in hierarchy.controllers:
+                (directory / name).write_text((directory.parent / name).read_text())
+        for file in (directory, directory / "cgroup.procs", directory / "tasks"):
+            os.chown(file, USER, USER)
+    yield path
+    for directory in made:
+        directory.rmdir()
+
+
+@pytest.mark.needs_cgroup1
+@pytest.mark.needs_controller("pids")
+def test_a_cgroup_that_was_given_to_the_user_is_used(rootless: Runtime, bundle: Bundle, given: str) -> None:
+    bundle.linux["cgroupsPath"] = f"{given}/box"
+    bundle.linux["resources"] = {"pids": {"limit": 7}}
+    container = rootless.start_paused_program(bundle)
+    lines = [line.split(":") for line in Path(f"/proc/{container.pid}/cgroup").read_text().splitlines()]
+    assert {controllers for _, controllers, path in lines if path != f"{given}/box" and controllers} == set()
+    (pids,) = [hierarchy for hierarchy in detect().hierarchies if "pids" in hierarchy.controllers]
+    assert Path(f"{pids.mount}{given}/box/pids.max").read_text() == "7\n"
+    assert container.exec("/init", "exit", "3").status == 3
+    container.delete("--force")
+    assert not Path(f"{pids.mount}{given}/box").exists()
+
+
+@pytest.mark.needs_cgroup1
+def test_a_cgroup_that_was_not_given_to_the_user_is_refused(rootless: Runtime, bundle: Bundle) -> None:
+    bundle.linux["cgroupsPath"] = f"/{rootless.token}-not-given/box"
+    rootless.run(bundle).fails("cannot create cgroup ", "permission denied")
 
 
 @pytest.mark.needs_cgroup1

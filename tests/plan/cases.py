@@ -152,6 +152,11 @@ def time_namespace(config: Any) -> None:
     config["linux"]["timeOffsets"] = {"monotonic": {"secs": 3600, "nanosecs": 5}, "boottime": {"secs": -7}}
 
 
+def time_namespace_of_a_user(config: Any) -> None:
+    config["linux"]["namespaces"].append({"type": "time"})
+    config["linux"]["timeOffsets"] = {"monotonic": {"secs": 3600}}
+
+
 def add_mount(config: Any, destination: str, type: str, source: str, *options: str) -> None:
     mount = {"destination": destination, "source": source, "options": list(options)}
     config["mounts"].append({**mount, "type": type} if type else mount)
@@ -357,6 +362,7 @@ CASES = (
     Case("joined-mount-namespace", joined_mount_namespace),
     Case("without-mount-namespace", without_mount_namespace),
     Case("time-namespace", time_namespace),
+    Case("time-namespace-rootless", time_namespace_of_a_user, rootless=True, facts=_ROOTLESS),
     Case("no-pivot", bare, set_up=_set(no_pivot=True)),
     Case("no-new-keyring", bare, set_up=_set(no_new_keyring=True)),
     Case("preserve-fds", bare, set_up=_set(preserve_fds=2)),
