@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ocirt.container import Container
-    from ocirt.plan.op import Topic
+    from ocirt.plan.op import Op, Topic
     from ocirt.state import Entry
 
     Objects = Sequence[Mapping[str, Any]]
@@ -55,8 +55,14 @@ class _Change:
         validate_config(changed)
         return changed
 
-    def walk(self, order: tuple[Topic, ...], config: dict[str, Any], fds: dict[str, int] | None = None) -> None:
-        change(order, config, self._document, self._container.cgroup(), self._pidfd, fds or {})
+    def walk(
+        self,
+        order: tuple[Topic, ...],
+        config: dict[str, Any],
+        fds: dict[str, int] | None = None,
+        undo: Callable[[list[Op]], None] = lambda done: None,
+    ) -> None:
+        change(order, config, self._document, self._container.cgroup(), self._pidfd, fds or {}, undo)
 
     def save(self) -> None:
         self._entry.write("config.json", dumps(self.config))
@@ -73,12 +79,12 @@ def add_mounts(container: Container, document: dict[str, Any], mounts: Objects, 
     try:
         config = step.check(mounts=list(mounts))
 
-        def undo(count: int) -> None:
-            step.walk(REMOVE_MOUNTS, {**config, "mounts": config["mounts"][:count]})
+        def undo(done: list[Op]) -> None:
+            count = _count(done, "MOUNT", "BIND")
+            if count:
+                step.walk(REMOVE_MOUNTS, {**config, "mounts": config["mounts"][:count]})
 
-        _all_or_nothing(
-            lambda: step.walk(ADD_MOUNTS, config, checked_descriptors(fds, config)), ("MOUNT", "BIND"), undo
-        )
+        step.walk(ADD_MOUNTS, config, checked_descriptors(fds, config), undo)
         step.config["mounts"] = [*(step.config.get("mounts") or ()), *mounts]
         step.save()
     finally:
@@ -104,11 +110,12 @@ def add_devices(container: Container, document: dict[str, Any], devices: Objects
     try:
         config = step.check(linux={**step.config["linux"], "devices": list(devices)})
 
-        def undo(count: int) -> None:
-            linux = {**config["linux"], "devices": list(devices)[:count]}
-            step.walk(REMOVE_DEVICES, {**config, "linux": linux})
+        def undo(done: list[Op]) -> None:
+            count = _count(done, "DEVICE", "BIND")
+            if count:
+                step.walk(REMOVE_DEVICES, {**config, "linux": {**config["linux"], "devices": list(devices)[:count]}})
 
-        _all_or_nothing(lambda: step.walk(ADD_DEVICES, config), ("DEVICE", "BIND"), undo)
+        step.walk(ADD_DEVICES, config, undo=undo)
         linux = step.config["linux"]
         linux["devices"] = [*(linux.get("devices") or ()), *devices]
         step.save()
@@ -145,18 +152,8 @@ def _remove_nodes(container: Container, document: dict[str, Any], devices: Objec
         step.close()
 
 
-def _all_or_nothing(do: Callable[[], None], kinds: tuple[str, ...], undo: Callable[[int], None]) -> None:
-    """Calls *do*; when it fails, *undo* with how many operations of *kinds* were done."""
-    try:
-        do()
-    except OcirtError as error:
-        count = sum(op.kind in kinds for op in getattr(error, "done", ()))
-        try:
-            if count:
-                undo(count)
-        except OcirtError as failure:
-            error.add_note(f"while undoing: {failure}")
-        raise
+def _count(done: list[Op], *kinds: str) -> int:
+    return sum(op.kind in kinds for op in done)
 
 
 def _rule(device: Mapping[str, Any], *, allow: bool) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ocirt.cli.mounts import verb
+from ocirt.cli.mounts import change
 from ocirt.cli.parser import Command
-from ocirt.config.load import load_array
 from ocirt.container import Container
 
 TYPE_CHECKING = False
@@ -13,16 +12,7 @@ if TYPE_CHECKING:
 
 
 def run(call: Call) -> int:
-    word = verb(call)
-    _, id, path = call.words.arguments
-    container = Container.load(id, root=call.root)
-    container.warn = call.log.warning
-    devices = load_array(path)
-    if word == "add":
-        container.add_devices(devices)
-    else:
-        container.remove_devices(devices)
-    return 0
+    return change(call, Container.add_devices, Container.remove_devices)
 
 
 COMMAND = Command(
@@ -35,8 +25,9 @@ Put devices into a container that runs, or take them out of it. The file, or sta
 
     [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 438}]
 
-To add makes the node and allows the device in the container's cgroup; to remove denies it, also to
-who has another node of it, and removes the node. What is open stays open.""",
+To add makes the node, which takes the host's root, and allows the device in the container's
+cgroup; to remove denies it, also to who has another node of it, and removes the node. What is open
+stays open.""",
     minimum=3,
     maximum=3,
     examples=(("Give the device of FUSE to hello", "{program} devices add hello fuse.json"),),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 
 from ocirt import host
+from ocirt.errors import OcirtError
 from ocirt.launch.doers import Joiner
 from ocirt.launch.walk import Walk
 from ocirt.plan import Compilation, compile_plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ocirt.cgroup import Cgroup
@@ -24,9 +26,10 @@ def change(
     cgroup: Cgroup,
     init_pidfd: int,
     mount_fds: dict[str, int],
+    undo: Callable[[list[Op]], None],
 ) -> None:
-    """Does what *order* makes of *config* in the container whose init *init_pidfd* refers to. Raises StepError with
-    ``done``, the operations that were done before; ConfigError, UnsupportedError."""
+    """Does what *order* makes of *config* in the container whose init *init_pidfd* refers to. StepError, ConfigError,
+    UnsupportedError; *undo* is called with the operations that were done before, and its own error becomes a note."""
     compilation = Compilation(
         config, host.facts(cgroup), id=document["id"], bundle=document["bundle"], rootfs=document["rootfs"]
     )
@@ -44,8 +47,12 @@ def change(
         _reap(walk.pid)
     except BaseException as error:
         if walk is not None:
-            error.done = _done(walk)  # type: ignore[attr-defined]
+            done = _done(walk)
             walk.abort()
+            try:
+                undo(done)
+            except OcirtError as failure:
+                error.add_note(f"while undoing: {failure}")
         raise
     finally:
         if walk is not None:
