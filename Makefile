@@ -72,7 +72,7 @@ install: $(STAMPS)/ocirt ## install ocirt into the environment, from this tree
 .PHONY: clean
 clean: ## remove everything that was built here, and .venv
 	rm -rf build dist .venv ocirt.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis ocirt/schemas
-	rm -f ocirt/ocirt-init ocirt/modules.archive ocirt/config/_validator.py ocirt/_shim.c ocirt/_seccomp.c ocirt/*.so
+	rm -f ocirt/ocirt-init ocirt/ocirt-python ocirt/modules.archive ocirt/config/_validator.py ocirt/_shim.c ocirt/_seccomp.c ocirt/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: packages packages-busybox packages-tests packages-engines

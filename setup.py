@@ -5,10 +5,11 @@
     ocirt/config/_validator.py    schemas/*.json as plain Python
     ocirt/schemas/*.json          for error reports
     ocirt/modules.archive         the package's bytecode in one file (csrc/build_archive.py)
-    bin/ocirt                     the command (csrc/launcher)
+    ocirt/ocirt-python            the interpreter embedded, and what makes snapshots of it (csrc/launcher)
+    bin/ocirt                     the command (csrc/command)
     share/                        completions and manual pages
 
-``CC``, ``CFLAGS`` and ``LDFLAGS`` are honoured (for ocirt-init, which has no libc, only ``CC``).
+``CC``, ``CFLAGS`` and ``LDFLAGS`` are honoured (for ocirt-init and the command, which have no libc, only ``CC``).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from distutils.command.build_scripts import build_scripts  # isort: skip (setupt
 ROOT = Path(__file__).resolve().parent
 CC = shlex.split(os.environ.get("CC") or "cc")
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
-INIT_FLAGS = [
+FREESTANDING = [
     "-std=c11",
     "-Os",
     "-ffreestanding",
@@ -100,6 +101,35 @@ def load(path: str) -> Any:
     return module
 
 
+def sources_in(folder: str) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(f"{folder}/*.c"))]
+
+
+def libpython() -> str:
+    """The interpreter's shared library, or "" when it has none."""
+    name = sysconfig.get_config_var("INSTSONAME") or ""
+    directories = [sysconfig.get_config_var("LIBDIR") or "", f"{sys.base_prefix}/lib"]
+    paths = [f"{directory}/{name}" for directory in directories if ".so" in name]
+    return next((path for path in paths if os.path.exists(path)), "")
+
+
+def record(*, editable: bool) -> list[str]:
+    """What the command needs to know of the building interpreter, as flags of the compiler. No path of a build
+    environment is among it."""
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    facts = {
+        "PREFIX": sys.base_prefix,
+        "STDLIB": str(stdlib),
+        "DYNLOAD": sysconfig.get_config_var("DESTSHARED") or str(stdlib / "lib-dynload"),
+        "LIBPYTHON": libpython(),
+        "EXECUTABLE": os.path.realpath(getattr(sys, "_base_executable", sys.executable)),
+        "SITES": ":".join(site.getsitepackages([sys.base_prefix])),
+        "SNAPSHOTS": "/run/ocirt-snapshots",
+        "SOURCE": str(ROOT) if editable else "",
+    }
+    return [f"-I{sysconfig.get_path('include')}", *(f'-DRECORDED_{name}="{value}"' for name, value in facts.items())]
+
+
 class BuildPackage(build_py):
     """Adds to the copied package what is made of csrc/init and schemas/. An editable build puts it into the tree."""
 
@@ -108,6 +138,7 @@ class BuildPackage(build_py):
         require_tools()
         package = ROOT / "ocirt" if self.editable_mode else Path(self.build_lib) / "ocirt"
         self.build_init(package / "ocirt-init")
+        self.build_launcher(package / "ocirt-python")
         self.build_validator(package / "config/_validator.py")
         self.copy_schemas(package / "schemas")
         if not self.editable_mode:
@@ -115,8 +146,14 @@ class BuildPackage(build_py):
         load("csrc/build_archive.py").build(package, package / "modules.archive", keep_times=self.editable_mode)
 
     def build_init(self, program: Path) -> None:
-        sources = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("csrc/init/*.c"))]
-        compile_program([*INIT_FLAGS, *WARNINGS, "-o", str(program), *sources])
+        compile_program([*FREESTANDING, *WARNINGS, "-o", str(program), *sources_in("csrc/init")])
+        program.chmod(0o755)
+
+    def build_launcher(self, program: Path) -> None:
+        flags = ["-O2", "-fPIE", "-pie", *shlex.split(os.environ.get("CFLAGS", "")), *WARNINGS]
+        link = ["-ldl", *shlex.split(os.environ.get("LDFLAGS", ""))]
+        recorded = record(editable=self.editable_mode)
+        compile_program([*flags, *recorded, "-o", str(program), *sources_in("csrc/launcher"), *link])
         program.chmod(0o755)
 
     def build_validator(self, module: Path) -> None:
@@ -155,41 +192,17 @@ class BuildExtensions(build_ext):
 
 
 class BuildCommand(build_scripts):
-    """``scripts`` names csrc/launcher/main.c; what is installed is the program that it compiles to."""
+    """``scripts`` names csrc/command/command.c; what is installed is the program that it compiles to."""
 
     def run(self) -> None:
         require_tools()
         program = Path(self.build_dir) / "ocirt"
         program.parent.mkdir(parents=True, exist_ok=True)
-        recorded = [f'-DRECORDED_{name}="{value}"' for name, value in self.record().items()]
-        flags = ["-O2", "-fPIE", "-pie", *shlex.split(os.environ.get("CFLAGS", "")), *WARNINGS]
-        include = f"-I{sysconfig.get_path('include')}"
-        link = ["-ldl", *shlex.split(os.environ.get("LDFLAGS", ""))]
-        sources = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("csrc/launcher/*.c"))]
-        compile_program([*flags, include, *recorded, "-o", str(program), *sources, *link])
-
-    def record(self) -> dict[str, str]:
-        """What the launcher needs to know of the building interpreter. No path of a build environment is among it."""
-        stdlib = Path(sysconfig.get_path("stdlib"))
         build_package = self.distribution.get_command_obj("build_py")
         assert isinstance(build_package, BuildPackage)
-        return {
-            "PREFIX": sys.base_prefix,
-            "STDLIB": str(stdlib),
-            "DYNLOAD": sysconfig.get_config_var("DESTSHARED") or str(stdlib / "lib-dynload"),
-            "LIBPYTHON": self.libpython(),
-            "EXECUTABLE": os.path.realpath(getattr(sys, "_base_executable", sys.executable)),
-            "SITES": ":".join(site.getsitepackages([sys.base_prefix])),
-            "SNAPSHOTS": "/run/ocirt-snapshots",
-            "SOURCE": str(ROOT) if build_package.editable_mode else "",
-        }
-
-    def libpython(self) -> str:
-        """The interpreter's shared library, or "" when it has none."""
-        name = sysconfig.get_config_var("INSTSONAME") or ""
-        directories = [sysconfig.get_config_var("LIBDIR") or "", f"{sys.base_prefix}/lib"]
-        paths = [f"{directory}/{name}" for directory in directories if ".so" in name]
-        return next((path for path in paths if os.path.exists(path)), "")
+        recorded = record(editable=build_package.editable_mode)
+        sources = [*sources_in("csrc/command"), "csrc/init/string.c"]
+        compile_program([*FREESTANDING, *WARNINGS, *recorded, "-o", str(program), *sources])
 
 
 def shared_files() -> list[tuple[str, Sequence[str]]]:
@@ -207,7 +220,7 @@ setup(
     version=version(),
     packages=find_packages(include=["ocirt", "ocirt.*"]),
     package_data={"ocirt": ["py.typed"]},
-    scripts=["csrc/launcher/main.c"],
+    scripts=["csrc/command/command.c"],
     data_files=shared_files(),
     cffi_modules=["csrc/shim/build_shim.py:ffibuilder", "csrc/shim/build_seccomp.py:ffibuilder"],
     cmdclass={"build_py": BuildPackage, "build_ext": BuildExtensions, "build_scripts": BuildCommand},

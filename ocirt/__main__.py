@@ -1,4 +1,4 @@
-"""Runs the command: ``python -m ocirt``, and through csrc/launcher ``ocirt``.
+"""Runs the command: ``python -m ocirt``, and through csrc/command ``ocirt``.
 
 Nothing is left to flush or to free at the end: ocirt.cli writes without buffers, and the kernel does the rest. So the
 process ends by _exit(2), which saves the interpreter's own end of 2 ms.

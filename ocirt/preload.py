@@ -1,5 +1,5 @@
-"""Imports what commands import, also what they import later, in functions: csrc/launcher/warm_start.c does it once, for
-the snapshot in which they begin. What is not here is imported by every command that needs it.
+"""Imports what commands import, also what they import later, in functions: csrc/launcher/snapshot_make.c does it once,
+for the snapshot in which they begin. What is not here is imported by every command that needs it.
 
 Nothing here may need more of the interpreter than `ocirt.archive` gives without completing it, nor read anything that
 is another thing in another process: the environment, the clock, a descriptor.

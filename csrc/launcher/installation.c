@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Finds the installation of this command. Nothing here depends on the environment, on the working directory or on argv[0]:
- * it is found from /proc/self/exe. setup.py records the facts of the building interpreter as RECORDED_* macros:
+ * it is found from where the command lies. setup.py records the facts of the building interpreter as RECORDED_* macros:
  *
  *     RECORDED_PREFIX       sys.base_prefix
  *     RECORDED_STDLIB       the directory of the standard library
@@ -11,6 +11,7 @@
  *     RECORDED_SITES        its own package directories, separated by colons
  *     RECORDED_SOURCE       the source tree for an editable installation, otherwise ""
  */
+#include "../command/call.h"
 #include "launcher.h"
 
 #include <errno.h>
@@ -139,15 +140,13 @@ static void find_packages(struct installation *installation, bool sees_system_si
 	append_packages(installation, sees_system_sites ? RECORDED_SITES : "");
 }
 
-void find_installation(struct installation *ret_installation)
+/* Of the command at the path *program*. */
+void find_installation(const char *program, struct installation *ret_installation)
 {
 	struct installation *found = ret_installation;
 	char home[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", found->prefix, PATH_MAX - 1);
 
-	if (length < 0)
-		die("cannot read /proc/self/exe: %s", strerror(errno));
-	found->prefix[length] = '\0';
+	print_path(found->prefix, PATH_MAX, "%s", program);
 	cut_last_component(found->prefix);
 	cut_last_component(found->prefix);
 	find_packages(found, read_pyvenv_cfg(found->prefix, home));

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the parts of the launcher share. */
+ * What the parts of ocirt-python share. */
 #ifndef OCIRT_LAUNCHER_H
 #define OCIRT_LAUNCHER_H
 
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
-
-#define TEXT_OF(token) #token
-#define TEXT(macro) TEXT_OF(macro)
 
 struct installation {
 	char prefix[PATH_MAX];      /* of the environment that this command is installed in */
@@ -24,7 +21,7 @@ struct installation {
 /* installation.c */
 __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...);
 __attribute__((format(printf, 3, 4))) void print_path(char *ret_path, size_t size, const char *format, ...);
-void find_installation(struct installation *ret_installation);
+void find_installation(const char *program, struct installation *ret_installation);
 
 /* interpreter.c */
 bool load_libpython(const char *path);
@@ -34,9 +31,8 @@ void run_preloaded(int argc, char **argv, char **environment);
 void call_run(void);
 __attribute__((noreturn)) void execute_interpreter(const struct installation *installation, int argc, char **argv);
 
-/* warm_start.c */
-bool makes_snapshot(int argc, char **argv);
-void continue_in_snapshot(int argc, char **argv, char **environment);
+/* snapshot_make.c */
+void make_snapshot(const char *program);
 int write_own_snapshot(const struct installation *installation);
 
 #endif

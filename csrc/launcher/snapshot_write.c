@@ -19,13 +19,16 @@
 #if defined(__x86_64__)
 #include <asm/prctl.h>
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
-
-#include "snapshot_format.h"
+#include <unistd.h>
 
 enum {
 	PAGE = 4096,
@@ -62,6 +65,28 @@ void snapshot_prepare(void)
 		chunks[i] = malloc(100 * 1024);
 	for (size_t i = 0; i < 3; i++)
 		free(chunks[i]);
+}
+
+static struct file described(const struct stat *st)
+{
+	return (struct file){ .device = st->st_dev,
+			      .inode = st->st_ino,
+			      .size = (uint64_t)st->st_size,
+			      .changed_s = st->st_ctim.tv_sec,
+			      .changed_ns = st->st_ctim.tv_nsec };
+}
+
+static bool read_boot_id(char ret_id[BOOT_ID_SIZE])
+{
+	int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+	ssize_t length;
+
+	memset(ret_id, 0, BOOT_ID_SIZE);
+	if (fd < 0)
+		return false;
+	length = read(fd, ret_id, BOOT_ID_SIZE - 1);
+	close(fd);
+	return length > 0;
 }
 
 /* The number of the file, or a negative errno. */

@@ -213,7 +213,7 @@ def test_an_archive_that_is_none_for_this_python_is_not_used(
         ("[open(__file__).close() for _ in '12'] and 'closed'", "closed"),
         ("b'\\xc3\\xa9'.decode('utf-8-sig')", "é"),
         ("b'\\xff'.decode('utf-8', 'backslashreplace')", "\\xff"),
-        ("__import__('sys').argv[0] == __import__('os').readlink('/proc/self/exe')", "True"),
+        ("__import__('sys').argv[0].endswith('/bin/ocirt')", "True"),
     ],
 )
 def test_whoever_needs_more_gets_the_rest_of_the_interpreter(

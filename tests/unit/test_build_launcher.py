@@ -1,4 +1,4 @@
-"""csrc/launcher: compiled into an environment of its own, in front of a package that tells what it sees."""
+"""csrc/command and csrc/launcher, compiled into a directory of their own, before a package that tells what it sees."""
 
 from __future__ import annotations
 
@@ -64,13 +64,17 @@ class Environment:
             **recorded,
         }
         macros = [f'-DRECORDED_{name}="{value}"' for name, value in facts.items()]
-        include = f"-I{sysconfig.get_path('include')}"
-        sources = [str(path) for path in ROOT.glob("csrc/launcher/*.c")]
-        warnings = ["-Wall", "-Wextra", "-Werror"]
-        subprocess.run(["cc", *warnings, include, *macros, "-o", str(self.command), *sources, "-ldl"], check=True)
+        flags = ["-Wall", "-Wextra", "-Werror", f"-I{sysconfig.get_path('include')}", *macros]
+        launcher = Path(facts["SOURCE"] or self.packages) / "ocirt/ocirt-python"
+        launcher.parent.mkdir(parents=True, exist_ok=True)
+        sources = list(ROOT.glob("csrc/launcher/*.c"))
+        subprocess.run(["cc", *flags, "-o", launcher, *sources, "-ldl"], check=True)
+        sources = [*ROOT.glob("csrc/command/*.c"), ROOT / "csrc/init/string.c"]
+        freestanding = ["-ffreestanding", "-fno-stack-protector", "-nostdlib", "-static", "-no-pie", "-fno-pie"]
+        subprocess.run(["cc", *flags, *freestanding, "-o", self.command, *sources], check=True)
 
     def install(self, packages: Path) -> None:
-        (packages / "ocirt").mkdir(parents=True)
+        (packages / "ocirt").mkdir(parents=True, exist_ok=True)
         (packages / "ocirt/__init__.py").touch()
         (packages / "ocirt/__main__.py").write_text(MAIN)
 

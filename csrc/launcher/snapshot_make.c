@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where the snapshot of this command is, and who makes it: the first command that finds none, or one that is outdated,
- * calls itself as the maker, in an empty environment, tries what that has written, and puts it in its place.
- *
- * RECORDED_SNAPSHOTS is the directory, which belongs to root. Other users have one of that name in their /run/user/UID. A
- * command that cannot have one, or that may not write there, starts Python, as ever. */
+ * Makes the snapshot of a command: the first that finds none, or one that is outdated, has ocirt-python called as the maker,
+ * in an empty environment, tries what that has written, and puts it in its place (place.h). A command that cannot have
+ * one, or that may not write there, starts Python, as ever. */
+#include "../command/call.h"
 #include "launcher.h"
+#include "../command/place.h"
 #include "snapshot.h"
 
 #include <dirent.h>
@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -29,45 +28,13 @@ enum {
 	ABANDONED_SECONDS = 60, /* a file that is this old is not being written any more */
 };
 
-/* As argv[0], without other words. */
-static const char MAKER[] = "ocirt: make a snapshot";
-
-static char directory[PATH_MAX], snapshot[PATH_MAX], unfinished[PATH_MAX + sizeof(".new")];
-
-/* *program* as the name of a file. */
-static void escape(char *program)
-{
-	for (; *program != '\0'; program++)
-		if (*program == '/')
-			*program = '!';
-}
-
-/* False where this command has no place for a snapshot. */
-static bool find_place(void)
-{
-	char program[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	uid_t user = geteuid();
-
-	if (RECORDED_SNAPSHOTS[0] == '\0' || getauxval(AT_SECURE) || length <= 0)
-		return false;
-	program[length] = '\0';
-	escape(program);
-	if (length + sizeof(".new") > NAME_MAX)
-		return false;
-	if (user == 0)
-		print_path(directory, sizeof(directory), "%s", RECORDED_SNAPSHOTS);
-	else
-		print_path(directory, sizeof(directory), "/run/user/%u/%s", user, strrchr(RECORDED_SNAPSHOTS, '/') + 1);
-	print_path(snapshot, sizeof(snapshot), "%s/%s", directory, program);
-	print_path(unfinished, sizeof(unfinished), "%s.new", snapshot);
-	return true;
-}
+static struct place place;
+static char unfinished[sizeof(place.snapshot) + sizeof(UNFINISHED)];
 
 /* Removes those of programs that are no more. */
 static void remove_orphans(void)
 {
-	DIR *stream = opendir(directory);
+	DIR *stream = opendir(place.directory);
 	const struct dirent *entry;
 
 	while (stream != NULL && (entry = readdir(stream)) != NULL) {
@@ -93,8 +60,8 @@ static int create_unfinished(void)
 	struct stat st;
 	int fd;
 
-	if ((mkdir(directory, 0700) < 0 && errno != EEXIST) || lstat(directory, &st) < 0 || !S_ISDIR(st.st_mode) ||
-	    st.st_uid != geteuid() || (st.st_mode & 022) != 0)
+	if ((mkdir(place.directory, 0700) < 0 && errno != EEXIST) || lstat(place.directory, &st) < 0 ||
+	    !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
 		return -1;
 	fd = open(unfinished, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0 && errno == EEXIST && lstat(unfinished, &st) == 0 && time(NULL) - st.st_mtime > ABANDONED_SECONDS)
@@ -121,72 +88,63 @@ static void leave_caller(int fd)
 	alarm(MAKER_SECONDS);
 }
 
-static void become_maker(void)
+static void become_maker(const char *program)
 {
-	/* Nothing of the kernel's may point into the memory of a process; see rseq(2). */
-	char *environment[] = { "GLIBC_TUNABLES=glibc.pthread.rseq=0", NULL };
-	char *words[] = { (char *)MAKER, NULL };
+	/* Nothing of the kernel's may point into the memory of a process; see rseq(2). What is not yet bound would be bound
+	 * again by each command. */
+	char *environment[] = { "GLIBC_TUNABLES=glibc.pthread.rseq=0", "LD_BIND_NOW=1", NULL };
+	char *words[] = { "ocirt", CALL_MARK, CALL_MAKE, (char *)program, NULL };
 
 	execve("/proc/self/exe", words, environment);
 	_exit(EXIT_FAILURE);
 }
 
-static void try_snapshot(void)
+static void try_snapshot(const char *program)
 {
-	char *words[] = { "ocirt", "--version", NULL };
+	char *words[] = { CALL_TRIAL, NULL };
 	char *environment[] = { NULL };
 
 	close(MAKER_FD);
-	snapshot_continue(unfinished, 2, words, environment);
+	execve(program, words, environment);
 	_exit(EXIT_FAILURE);
 }
 
-static bool succeeds(void act(void), int fd)
+static bool succeeds(void act(const char *program), const char *program, int fd)
 {
 	int status = -1;
 	pid_t pid = fork();
 
 	if (pid == 0) {
 		leave_caller(fd);
-		act();
+		act(program);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return pid > 0 && status == 0;
 }
 
-static void make_snapshot(void)
+/* Makes the snapshot in which later calls of *program* continue, where that can be. */
+void make_snapshot(const char *program)
 {
 	void (*handler)(int);
-	int fd = create_unfinished();
 	bool made;
+	int fd;
 
+	if (!find_place(program, geteuid(), &place))
+		return;
+	print_path(unfinished, sizeof(unfinished), "%s" UNFINISHED, place.snapshot);
+	fd = create_unfinished();
 	if (fd < 0)
 		return;
 	handler = signal(SIGCHLD, SIG_DFL); /* ignored, it would keep the status of a child from us */
-	made = succeeds(become_maker, fd) && succeeds(try_snapshot, fd);
+	made = succeeds(become_maker, program, fd) && succeeds(try_snapshot, program, fd);
 	signal(SIGCHLD, handler);
 	if (!made)
 		made = snapshot_write_void(fd) == 0;
 	close(fd);
-	if (!made || rename(unfinished, snapshot) < 0)
+	if (!made || rename(unfinished, place.snapshot) < 0)
 		unlink(unfinished);
 	remove_orphans();
-}
-
-/* Goes on in the snapshot, which is made if there is none. Returns where that cannot be. */
-void continue_in_snapshot(int argc, char **argv, char **environment)
-{
-	if (!find_place() || snapshot_continue(snapshot, argc, argv, environment))
-		return;
-	make_snapshot();
-	snapshot_continue(snapshot, argc, argv, environment);
-}
-
-/* Whether this process has been called as the maker. */
-bool makes_snapshot(int argc, char **argv)
-{
-	return argc == 1 && strcmp(argv[0], MAKER) == 0;
 }
 
 static void begin(int argc, char **argv, char **variables)

@@ -4,12 +4,7 @@
 #ifndef OCIRT_SNAPSHOT_FORMAT_H
 #define OCIRT_SNAPSHOT_FORMAT_H
 
-#include <fcntl.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
 	MAX_FILES = 256,
@@ -21,6 +16,7 @@ enum {
 };
 
 #define SNAPSHOT_MAGIC "ocirtsn\1"
+#define BOOT_ID "/proc/sys/kernel/random/boot_id" /* proc_sys_kernel(5) */
 
 /* A file as it was. No change of one leaves its ctime as it is. */
 struct file {
@@ -38,6 +34,9 @@ struct area {
 };
 enum { SELF = -1 };
 
+/* Where a process begins that continues in a snapshot. Must not return. */
+typedef void snapshot_entry(int argc, char **argv, char **environment);
+
 struct snapshot {
 	char magic[sizeof(SNAPSHOT_MAGIC) - 1];
 	char boot_id[BOOT_ID_SIZE];
@@ -54,27 +53,5 @@ struct snapshot {
 	uint64_t strings_size;
 	char strings[STRINGS_SIZE];
 };
-
-static inline bool read_boot_id(char ret_id[BOOT_ID_SIZE])
-{
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t length;
-
-	memset(ret_id, 0, BOOT_ID_SIZE);
-	if (fd < 0)
-		return false;
-	length = read(fd, ret_id, BOOT_ID_SIZE - 1);
-	close(fd);
-	return length > 0;
-}
-
-static inline struct file described(const struct stat *st)
-{
-	return (struct file){ .device = st->st_dev,
-			      .inode = st->st_ino,
-			      .size = (uint64_t)st->st_size,
-			      .changed_s = st->st_ctim.tv_sec,
-			      .changed_ns = st->st_ctim.tv_nsec };
-}
 
 #endif
