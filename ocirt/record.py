@@ -9,7 +9,7 @@ import os
 
 from ocirt import host
 from ocirt.errors import InternalError, WrongStatus
-from ocirt.state import LISTENER, SPEC_VERSION, Entry, state_document
+from ocirt.state import CGROUP_MADE, CREATING, LISTENER, SPEC_VERSION, STATE, Entry, state_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,12 +210,18 @@ def read_state(entry: Entry) -> dict[str, Any]:
     The state of another version of ocirt is taken when it has what is needed to say what the container is, to end it
     and to remove it. What it has beyond, or lacks otherwise, does not matter for these.
     """
-    document = entry.read_document("state.json")
+    name = STATE
+    document = entry.read_document(name)
+    if document is None:
+        name = CREATING
+        document = entry.read_document(name)
     if document is None:
         # Reserved a moment ago, or left by a create that was killed.
         return {"status": "creating", "pid": 0}
     if not isinstance(document, dict) or not (document.get("version") == 1 or _has_what_is_needed(document)):
-        raise InternalError(f"{entry.path}/state.json is of another version of ocirt")
+        raise InternalError(f"{entry.path}/{name} is of another version of ocirt")
+    if name == CREATING and entry.exists(CGROUP_MADE):
+        document["cgroup"]["created"] = True
     return document
 
 

@@ -1,6 +1,8 @@
 """The state store: one directory per container below a root directory.
 
-    ROOT/ID/state.json    what the runtime has to remember, written whole and renamed into place
+    ROOT/ID/creating.json what the runtime has to remember before it makes anything else
+    ROOT/ID/cgroup-made   says that the cgroup in creating.json is there
+    ROOT/ID/state.json    the same of a container that has been created, written whole and renamed into place
     ROOT/ID/config.json   the configuration as it was at create: changes to the bundle have no effect afterwards
     (runtime.md#create) ROOT/ID/start.json    the words for the steps of start
     ROOT/ID/start.sock    where the init waits for start; gone once the program runs
@@ -34,6 +36,12 @@ _FILE_LIMIT = 128 << 20
 
 # Beside the containers: a name that no id can have.
 CACHE_NAME = "@seccomp"
+
+#: What the runtime has to remember of a container, and of one that is being created; the latter's cgroup has been made
+#: as it says where a file of the third name is.
+STATE = "state.json"
+CREATING = "creating.json"
+CGROUP_MADE = "cgroup-made"
 
 #: The socket in a container's directory, at which its init waits for start.
 LISTENER = "start.sock"
@@ -203,6 +211,13 @@ class Entry:
         except OSError:
             return False
         return True
+
+    def mark(self, name: str) -> None:
+        """Makes an empty file; StepError."""
+        try:
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd))
+        except OSError as error:
+            raise StepError(f"write {self.path}/{name}", error.errno or 0, filename=f"{self.path}/{name}") from None
 
     def unlink(self, name: str) -> None:
         try:

@@ -28,6 +28,8 @@ static bool map_areas(const struct snapshot *snapshot, int file, int fd)
 			  MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, area->offset);
 		if (got != (long)area->start)
 			return false;
+		if (file == SELF) /* without those around it: most are written to, and mapped anew */
+			(void)SYS(__NR_madvise, area->start, area->size, MADV_RANDOM);
 	}
 	return true;
 }
