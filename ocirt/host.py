@@ -71,7 +71,7 @@ def facts(cgroup: Cgroup, *, unit: str = "") -> Host:
     shown = tuple(
         CgroupMount(d.controllers, d.mount, d.path, d.version, True)
         if d in cgroup.directories
-        else CgroupMount(d.controllers, d.mount, d.path.rpartition("/")[0], d.version, False)
+        else CgroupMount(d.controllers, d.mount, d.above, d.version, False)
         for d in all_directories
     )
     hierarchies = tuple((d.controllers, d.mount, d.path) for d in cgroup.directories if d.version == 1)

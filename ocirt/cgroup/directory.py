@@ -21,16 +21,18 @@ class Directory:
     """The container's place in one hierarchy.
 
     ``controllers`` as in `Hierarchy` (v2: those that may be enabled), ``path`` the host path, ``version`` 1 or 2,
-    ``mount`` the mount point above it, where every walk towards the root ends.
+    ``mount`` the mount point above it, where every walk towards the root ends. ``above`` is what a container sees that
+    goes without it: a cgroup that the runtime is in.
     """
 
-    __slots__ = ("controllers", "mount", "path", "version")
+    __slots__ = ("above", "controllers", "mount", "path", "version")
 
-    def __init__(self, controllers: tuple[str, ...], path: str, version: int, mount: str) -> None:
+    def __init__(self, controllers: tuple[str, ...], path: str, version: int, mount: str, above: str = "") -> None:
         self.controllers = controllers
         self.path = path
         self.version = version
         self.mount = mount
+        self.above = above or path.rpartition("/")[0]
 
     def __repr__(self) -> str:
         return f"Directory({self.controllers!r}, {self.path!r}, {self.version}, {self.mount!r})"

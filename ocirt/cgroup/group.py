@@ -114,8 +114,9 @@ class Cgroup:
             own = layout.v2_own
             if layout.mode == "v2":
                 own = own.rpartition("/")[0] or "/"
-            base = layout.v2_mount if absolute else place(layout.v2_mount, layout.v2_root, own)
-            directories.append(Directory(layout.v2_controllers, f"{base}/{relative}", 2, layout.v2_mount))
+            above = place(layout.v2_mount, layout.v2_root, own)
+            path = f"{layout.v2_mount if absolute else above}/{relative}"
+            directories.append(Directory(layout.v2_controllers, path, 2, layout.v2_mount, above))
         return cls(tuple(directories), rootless=rootless, named=bool(cgroups_path))
 
     def below(self, paths: Mapping[str, str]) -> Cgroup:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from host_view import MS_BIND, mount, unmount
-from support import DEVPTS, USER, Bundle, Runtime
+from host_view import MS_BIND, mount, parse_mounts, unmount
+from support import CGROUP, DEVPTS, USER, Bundle, Runtime
 from terminal_view import Console, read_until
 
 from ocirt.cgroup import detect
@@ -143,6 +143,8 @@ def given(runtime: Runtime) -> Iterator[str]:
         for file in (directory, directory / "cgroup.procs", directory / "tasks"):
             os.chown(file, USER, USER)
     yield path
+    for id in runtime.ids():
+        runtime("delete", "--force", id)
     for directory in made:
         directory.rmdir()
 
@@ -152,7 +154,12 @@ def given(runtime: Runtime) -> Iterator[str]:
 def test_a_cgroup_that_was_given_to_the_user_is_used(rootless: Runtime, bundle: Bundle, given: str) -> None:
     bundle.linux["cgroupsPath"] = f"{given}/box"
     bundle.linux["resources"] = {"pids": {"limit": 7}}
+    bundle.add_mount("/sys", "sysfs", "sysfs", "ro")
+    bundle.config["mounts"].append(CGROUP)
     container = rootless.start_paused_program(bundle)
+    mounts = parse_mounts(container.probe("cat", "/proc/self/mountinfo")).values()
+    (shown,) = [each for each in mounts if each.type == "cgroup2"]
+    assert "ro" in shown.options
     lines = [line.split(":") for line in Path(f"/proc/{container.pid}/cgroup").read_text().splitlines()]
     assert {controllers for _, controllers, path in lines if path != f"{given}/box" and controllers} == set()
     (pids,) = [hierarchy for hierarchy in detect().hierarchies if "pids" in hierarchy.controllers]
