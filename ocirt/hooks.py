@@ -27,7 +27,7 @@ def input_fd(state: str) -> int:
     next."""
     data = state.encode("utf-8", "surrogateescape")
     fd = check(
-        lib.ocirt_sealed_memfd(ffi.from_buffer(b"state.json\0"), ffi.from_buffer(data), len(data), 0),
+        lib.ocirt_sealed_memfd(ffi.from_buffer(b"state.json\0"), ffi.from_buffer(data), len(data)),
         "pass the state to a hook",
     )
     os.lseek(fd, 0, os.SEEK_SET)

@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -45,26 +46,53 @@ static int write_all(int fd, const char *bytes, uint64_t size)
 	return 0;
 }
 
-int ocirt_sealed_memfd(const char *name, const char *bytes, uint64_t size, int executable)
+static int copy_all(int to_fd, int from_fd)
 {
-	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	int fd = memfd_create(name, flags | (executable ? MFD_EXEC : MFD_NOEXEC_SEAL));
-	int ret;
+	ssize_t copied;
+
+	do
+		copied = sendfile(to_fd, from_fd, NULL, 1 << 20);
+	while (copied > 0 || (copied < 0 && errno == EINTR));
+	return copied < 0 ? -errno : 0;
+}
+
+static int create_memfd(const char *name, unsigned kind)
+{
+	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd = memfd_create(name, flags | kind);
 
 	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
 		fd = memfd_create(name, flags);
-	if (fd < 0)
-		return -errno;
-	ret = write_all(fd, bytes, size);
-	if (ret == 0 && fcntl(fd, F_ADD_SEALS, executable ? seals | F_SEAL_EXEC : seals) < 0 &&
+	return fd < 0 ? -errno : fd;
+}
+
+/* Returns *fd* sealed, or closes it. */
+static int seal(int fd, int error, int kind_of_seal)
+{
+	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+
+	if (error == 0 && fcntl(fd, F_ADD_SEALS, seals | kind_of_seal) < 0 &&
 	    (errno != EINVAL || fcntl(fd, F_ADD_SEALS, seals) < 0))
-		ret = -errno;
-	if (ret < 0) {
+		error = -errno;
+	if (error < 0) {
 		close(fd);
-		return ret;
+		return error;
 	}
 	return fd;
+}
+
+int ocirt_sealed_memfd(const char *name, const char *bytes, uint64_t size)
+{
+	int fd = create_memfd(name, MFD_NOEXEC_SEAL);
+
+	return fd < 0 ? fd : seal(fd, write_all(fd, bytes, size), 0);
+}
+
+int ocirt_sealed_program(const char *name, int from_fd)
+{
+	int fd = create_memfd(name, MFD_EXEC);
+
+	return fd < 0 ? fd : seal(fd, copy_all(fd, from_fd), F_SEAL_EXEC);
 }
 
 int ocirt_channel_pair(int ret_fds[2])

@@ -9,9 +9,12 @@
 
 #include "../plan.h"
 
-/* A memfd with the bytes, sealed against every change; executable: one that execveat(2) accepts where the kernel tells them
- * apart (MFD_EXEC, Linux 6.3). */
-int ocirt_sealed_memfd(const char *name, const char *bytes, uint64_t size, int executable);
+/* A memfd with the bytes, sealed against every change. */
+int ocirt_sealed_memfd(const char *name, const char *bytes, uint64_t size);
+
+/* The same with what *from_fd* holds, and one that execveat(2) accepts where the kernel tells them apart (MFD_EXEC, Linux
+ * 6.3). */
+int ocirt_sealed_program(const char *name, int from_fd);
 
 /* A connected pair of SOCK_SEQPACKET sockets. */
 int ocirt_channel_pair(int ret_fds[2]);

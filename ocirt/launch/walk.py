@@ -50,10 +50,9 @@ def seal_init() -> int:
             "read ocirt-init", error.errno or 0, filename=_INIT, hint="ocirt is not completely installed"
         ) from None
     try:
-        program = os.read(fd, 1 << 20)
+        return check(lib.ocirt_sealed_program(b"ocirt-init", fd), "seal ocirt-init")
     finally:
         os.close(fd)
-    return check(lib.ocirt_sealed_memfd(b"ocirt-init", ffi.from_buffer(program), len(program), 1), "seal ocirt-init")
 
 
 class Walk:
@@ -102,7 +101,7 @@ class Walk:
         exe_fd = plan_fd = -1
         try:
             exe_fd = seal_init()
-            plan_fd = check(lib.ocirt_sealed_memfd(b"ocirt-plan", ffi.from_buffer(data), len(data), 0), "seal the plan")
+            plan_fd = check(lib.ocirt_sealed_memfd(b"ocirt-plan", ffi.from_buffer(data), len(data)), "seal the plan")
             self.first_pid = check(lib.ocirt_spawn(exe_fd, theirs, plan.preserve_fds, stage_pidfd), "start ocirt-init")
             self._stage_pid = self.first_pid
             os.close(stage_pidfd[0])
