@@ -1,16 +1,37 @@
 """ocirt: an OCI container runtime, as a library.
 
-container.py  class Container: create, start, kill, delete, exec, state
-errors.py     every exception class
-config/       config.json: read, validated, explained
-plan/         Config -> Plan: a list of operations, pure
-launch/       Plan -> a running process, through ocirt-init (csrc/init)
-cgroup/       control groups
-criu/         checkpoint and restore
-state.py      the state store
-cli/          the `ocirt` command, which nothing imports
+    from ocirt import ConfigError, Container, Options
 
-Names are loaded when they are first used: ``import ocirt`` alone costs nothing.
+    try:
+        container = Container.create("hello", "/srv/hello", Options(root="/run/mine"))
+    except ConfigError as error:
+        raise SystemExit(f"{error.pointer}, line {error.line}: {error.message}")
+    container.start()
+    container.wait()
+    container.delete()
+
+A bundle is a directory with config.json and a root filesystem (runtime-spec 1.3). What stands here is all that is
+public; docs/library.md shows it at work.
+
+Container           one container: made by create, restore or load; every operation is a method
+Options             what a caller may say about one create or exec beyond the configuration
+CriuOptions         the same for checkpoint and restore
+Process             what Container.exec has started
+SeccompAgent        answers the system calls that containers notify
+SeccompRecorder     notes them, and makes the smallest profile
+
+OcirtError          every error is one, and has its data as attributes
+  ConfigError         config.json is not as the specification wants it: pointer, line, message, rule
+  UnsupportedError    this host cannot do it: feature, needs, pointer
+  InvalidContainerId, ContainerExists, ContainerNotFound: id
+  WrongStatus         not in this status: status, operation, allowed
+  StepError           the kernel refused a step (OSError): step, errno, origin, hint
+    ProgramError        the program cannot be executed
+  HookError           a hook failed: kind, index, path, status, stderr
+  InternalError       a bug in ocirt
+
+Nothing prints, nothing exits, no signal handler is set; all of it may be called in a program with threads. Names are
+loaded when they are first used: ``import ocirt`` alone costs nothing.
 """
 
 from __future__ import annotations
@@ -69,3 +90,8 @@ def __getattr__(name: str) -> object:
     value = getattr(module, name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """For help() and completion, which look at what is loaded already."""
+    return sorted({*globals(), *_HOME})

@@ -54,7 +54,11 @@ class Process:
 
 
 class Container(Record):
-    """A container, as far as this host knows it. Made by `create` or `load`, never directly."""
+    """A container, as far as this host knows it. Made by `create`, `restore`, `load` or `list`, never directly.
+
+    ``id`` is its name, ``root`` the directory of the state store. ``warn`` is called with one line of text for what is
+    wrong and no error, such as a poststop hook that fails. ``timeline``: see Options.
+    """
 
     __slots__ = ("_options", "_walk", "timeline", "warn")
 
@@ -70,10 +74,11 @@ class Container(Record):
     @classmethod
     def create(cls, id: str, bundle: str, options: Options | None = None) -> Container:
         """Creates the container of a bundle: everything but the user's program, which waits for `start`
-        (runtime.md#create).
+        (runtime.md#create). *id* is made of letters, digits and ``_+-.,``; *bundle* is the path of a directory.
 
-        Raises InvalidContainerId, ConfigError, UnsupportedError, ContainerExists, StepError, ProgramError (the program
-        cannot be found), HookError. After an error nothing is left. The process is a child of the calling process.
+        The program gets the caller's standard streams, descriptors 0 to 2, unless it has a terminal; its process is a
+        child of the calling process. Raises InvalidContainerId, ConfigError, UnsupportedError, ContainerExists,
+        StepError, ProgramError (the program cannot be found), HookError. After an error nothing is left.
         """
         from ocirt.config.load import load_bundle
         from ocirt.launch.create import Creation
@@ -120,7 +125,7 @@ class Container(Record):
 
     @classmethod
     def load(cls, id: str, root: str | None = None) -> Container:
-        """The container called *id*. Raises InvalidContainerId, ContainerNotFound."""
+        """The container called *id*, below *root* or `default_root`. Raises InvalidContainerId, ContainerNotFound."""
         root = os.path.abspath(root or default_root())
         entry = Entry.open(root, id)
         try:
@@ -147,18 +152,20 @@ class Container(Record):
 
     @staticmethod
     def default_root() -> str:
+        """The directory of the state store where no other is given: /run/ocirt, or one below $XDG_RUNTIME_DIR."""
         return default_root()
 
     @staticmethod
     def plan(bundle: str, options: Options | None = None) -> Plan:
-        """What creating and starting the bundle's container would do, without doing any of it."""
+        """What creating and starting the bundle's container would do, without doing any of it: its ``ops`` have a
+        ``step`` in words, ``where`` it happens ("init" or "host") and its ``origin``, a JSON pointer.
+
+        ConfigError, UnsupportedError, StepError (the root filesystem is missing)."""
         from ocirt.config.load import load_bundle
         from ocirt.launch.create import prepare
         from ocirt.options import Options
 
-        options = options or Options()
-        loaded = load_bundle(bundle)
-        return prepare(loaded, "ID", options)[0]
+        return prepare(load_bundle(bundle), "ID", options or Options())[0]
 
     # -- operations --------------------------------------------------------------------------------------------------
 
@@ -234,11 +241,13 @@ class Container(Record):
             hooks.run("poststart", index, hook, text, self.annotations, self.bundle)
 
     def wait(self) -> int:
-        """Waits for the end of the init; its wait status. Only for the process that created the container."""
+        """Waits for the end of the init; its wait status (wait(2), os.waitstatus_to_exitcode). ChildProcessError unless
+        the caller is the process that created the container, and for a second time."""
         return os.waitpid(self.pid, 0)[1]
 
     def kill(self, signal: int, all: bool = False) -> None:
-        """Sends a signal to the init, with *all* to every process of the container (runtime.md#kill).
+        """Sends a signal, as signal.SIGTERM, to the init, with *all* to every process of the container
+        (runtime.md#kill).
 
         SIGKILL also ends a paused container. Raises WrongStatus (stopped), StepError.
         """
@@ -250,17 +259,15 @@ class Container(Record):
             # In a shared PID namespace the others outlive the init.
             self.cgroup().kill(signal)
             return
-        if pidfd is None:
-            raise WrongStatus(
-                "container not running", status="stopped", operation="kill", allowed=("created", "running", "paused")
-            )
         from ocirt._shim import lib
 
-        try:
-            result = lib.ocirt_pidfd_signal(pidfd, signal)
-        finally:
-            os.close(pidfd)
-        if result == -3:  # ESRCH
+        result = -3  # ESRCH
+        if pidfd is not None:
+            try:
+                result = lib.ocirt_pidfd_signal(pidfd, signal)
+            finally:
+                os.close(pidfd)
+        if result == -3:
             raise WrongStatus(
                 "container not running", status="stopped", operation="kill", allowed=("created", "running", "paused")
             )
@@ -299,7 +306,8 @@ class Container(Record):
             self.delete(force=True)
 
     def update(self, resources: Mapping[str, Any]) -> None:
-        """Changes limits and device rules by a ``linux.resources`` object; what it leaves out stays as it is.
+        """Changes limits and device rules by a ``linux.resources`` object, in its units: bytes, microseconds, -1 for
+        unlimited (config-linux.md#control-groups). What it leaves out stays as it is.
 
         All of it is in force at return, or nothing is changed: ConfigError, UnsupportedError, WrongStatus, StepError.
         """
@@ -338,8 +346,8 @@ class Container(Record):
         hotplug.remove_devices(self, self._document, devices)
 
     def stats(self) -> dict[str, Any]:
-        """What the container uses at this moment, as ``ocirt events --stats`` has it under ``data``; see
-        ocirt.cgroup.stats. WrongStatus, StepError."""
+        """What the container uses at this moment, as ``ocirt events --stats`` has it under ``data``: bytes,
+        nanoseconds, counts; see ocirt.cgroup.stats. WrongStatus, StepError."""
         from ocirt import events
 
         return events.stats(self)
@@ -436,7 +444,8 @@ class Container(Record):
     def exec(self, process: Mapping[str, Any], options: Options | None = None, *, detach: bool = False) -> Process:
         """Runs another process in the container; returns when its program has been executed.
 
-        *process* is a document as ``process`` of the configuration. The process is a child of the caller, also with
+        *process* is an object as ``process`` of the configuration; `process_template` is the container's own, of which
+        to make another. The process is a child of the caller, also with
         *detach*, which only says that nobody will wait for it here. Raises ConfigError, WrongStatus, StepError,
         ProgramError.
         """

@@ -37,17 +37,27 @@ def checked_descriptors(fds: Mapping[str, int], config: dict[str, Any]) -> dict[
 
 
 class Options:
-    """Options of create, run and exec.
+    """Options of create, restore and exec. What is not said of exec is of create and restore.
 
-    root: directory of the state store. cgroup_manager: "cgroupfs", "systemd" or "disabled". no_pivot: MS_MOVE and
-    chroot instead of pivot_root(2). no_new_keyring: keep the caller's session keyring. preserve_fds: that many
-    descriptors from 3 on are the program's. console_socket: path of a socket, or console_fd: a descriptor of one, that
-    gets the pty master. pidfd_socket: path of a socket that gets a pidfd of the process. pid_file: path of a file that
-    gets its pid. attached: the process that creates the container starts it too (run). sub_cgroups, ignore_paused: for
-    exec. mount_fds: descriptors of directories, files or detached mounts, by the destination of the bind mount whose
-    source they are. notify_socket: the container gets a socket at which it can say that it is ready, see ocirt.notify.
-    recorder: notes the system calls of the container, in place of ``linux.seccomp``. warn
-    and trace are called with a line of text each. timeline gets what was done and when.
+    root: path of the directory of the state store, on a tmpfs; Container.default_root() where it is None.
+    cgroup_manager: "cgroupfs", "systemd" (the cgroup is that of a scope), or "disabled" (the caller's cgroup).
+    no_pivot: MS_MOVE and chroot(2) in place of pivot_root(2), for a root filesystem on a ramfs.
+    no_new_keyring: the container keeps the caller's session keyring.
+    preserve_fds: that many descriptors from 3 on are the program's; also of exec.
+    console_socket: path of a socket, or console_fd: a descriptor of one, that gets the master of the terminal, as one
+    SCM_RIGHTS message (unix(7)); needed where the process has a terminal; also of exec.
+    pidfd_socket: path of a socket that gets a pidfd of the process in the same way; also of exec.
+    pid_file: path of a file that gets its pid, digits only; also of exec.
+    attached: the process that creates the container starts it, too, as `ocirt run` does.
+    sub_cgroups: of exec, paths below the container's cgroup, by controller, "" for all others.
+    ignore_paused: of exec, a paused container is no error.
+    notify_socket: the container gets a socket at which it can say that it is ready, see ocirt.notify.
+    mount_fds: descriptors of directories, files or detached mounts, by the destination of the bind mount whose source
+    they are. They stay the caller's.
+    recorder: a SeccompRecorder, which notes the system calls of the container, in place of ``linux.seccomp``.
+    warn: called with one line of text for what is wrong and no error; also of exec.
+    trace: called with one line of text for each operation, with the time that it took; also of exec.
+    timeline: an ocirt.timeline.Timeline, which gets what was done and when; also of exec.
     """
 
     __slots__ = (

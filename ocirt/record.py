@@ -39,11 +39,12 @@ class Record:
 
     @property
     def bundle(self) -> str:
+        """Absolute path of the bundle, without symbolic links."""
         return str(self._document.get("bundle", ""))
 
     @property
     def directory(self) -> str:
-        """Where its state lies."""
+        """Absolute path of the directory in which its state lies."""
         return f"{self.root}/{self.id}"
 
     @property
@@ -53,6 +54,7 @@ class Record:
 
     @property
     def rootfs(self) -> str:
+        """Absolute path of the root filesystem on the host, without symbolic links."""
         return str(self._document.get("rootfs", ""))
 
     @property
@@ -62,6 +64,7 @@ class Record:
 
     @property
     def annotations(self) -> dict[str, str]:
+        """Those of the configuration (config.md#annotations)."""
         return dict(self._document.get("annotations") or {})
 
     @property
@@ -140,7 +143,7 @@ class Record:
             entry.close()
 
     def state(self, status: str | None = None) -> dict[str, Any]:
-        """The state document of runtime.md#state."""
+        """The state document of runtime.md#state: ociVersion, id, status, pid, bundle, annotations."""
         status = status or self.status()
         return state_document(self.id, status, 0 if status == "stopped" else self.pid, self.bundle, self.annotations)
 
@@ -162,7 +165,8 @@ class Record:
         return described
 
     def config(self) -> dict[str, Any]:
-        """The configuration as it was at create, with what `update` has changed since."""
+        """The configuration as it was at create, with what has been changed since. ContainerNotFound when it has been
+        deleted meanwhile."""
         entry = self._entry()
         try:
             text = entry.read("config.json")
@@ -179,14 +183,15 @@ class Record:
         return dict(self.config()["process"])
 
     def pids(self) -> list[int]:
-        """Host process ids of everything in the container's cgroup; of the init alone where it has no cgroup."""
+        """Host process ids of everything in the container's cgroup; of the init alone where it has no cgroup.
+        StepError."""
         cgroup = self.cgroup()
         if cgroup.directories:
             return sorted(cgroup.pids())
         return [self.pid] if self._is_alive() else []
 
     def processes(self) -> list[ProcessInfo]:
-        """What `pids` has, described."""
+        """What `pids` has, with parent, user, name, state and arguments of each, from procfs."""
         from ocirt.processes import describe
 
         return describe(self.pids())

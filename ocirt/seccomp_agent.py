@@ -175,7 +175,19 @@ class _Connection:
 
 class SeccompAgent:
     """Listens at a socket for the filters of containers and answers what they notify, in the thread that calls
-    `serve`."""
+    `serve` (seccomp_unotify(2)). ``path`` of the socket is the ``linux.seccomp.listenerPath`` of any number of them.
+
+        with SeccompAgent("/run/agent.sock") as agent:
+
+            @agent.on("mkdir")
+            def make(call):
+                return agent.CONTINUE
+
+            agent.serve()
+
+    A handler gets a Call and returns the call's result, a number, or CONTINUE; an OSError that it raises is the errno.
+    Whoever calls may change its memory meanwhile: CONTINUE is no means to forbid something.
+    """
 
     __slots__ = (
         "_connections",

@@ -43,8 +43,17 @@ _KERNELS = ("restart_syscall", "rt_sigreturn")
 
 class SeccompRecorder:
     """Notes the system calls of the containers that are made with it, ``Options(recorder=...)``, from its making to
-    `close`. ``unknown`` are those that libseccomp has no name for, as (AUDIT_ARCH_*, number). UnsupportedError without
-    libseccomp."""
+    `close`; `profile` is then what they need.
+
+        with SeccompRecorder() as recorder:
+            container = Container.create("hello", "/srv/hello", Options(recorder=recorder))
+            container.start()
+            container.wait()
+            profile = recorder.profile()
+
+    ``unknown`` are those that libseccomp has no name for, as (AUDIT_ARCH_*, number). UnsupportedError without
+    libseccomp, StepError where its socket cannot be made.
+    """
 
     __slots__ = ("_agent", "_calls", "_directory", "_thread", "unknown")
 

@@ -31,7 +31,8 @@ class CriuOptions:
     pre_dump: save the memory alone, and go on. page_server: (address, port) that the pages go to, and with lazy_pages
     those where they are served. status_fd: descriptor that gets a zero byte once they are.
 
-    For restore: lsm_profile: another than the saved one, "apparmor:NAME" or "selinux:LABEL". lsm_mount_context.
+    For restore: lsm_profile: another than the saved one, "apparmor:NAME" or "selinux:LABEL".
+    lsm_mount_context: the SELinux context that mounts get in place of the saved one.
     """
 
     __slots__ = (

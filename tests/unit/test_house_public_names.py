@@ -29,10 +29,24 @@ def test_a_public_name_is_documented(name: str) -> None:
     value = getattr(ocirt, name)
     if inspect.isclass(value):
         assert inspect.getdoc(value)
-        for method, function in vars(value).items():
-            # What is said about the class as a whole need not be repeated.
-            if inspect.isfunction(function) and not method.startswith("_"):
-                assert inspect.getdoc(function) or method in ("default_root",), f"{name}.{method}"
+        for member, what in inspect.getmembers(value):
+            if not member.startswith("_") and (inspect.isroutine(what) or isinstance(what, property)):
+                assert inspect.getdoc(what), f"{name}.{member}"
+
+
+def test_help_shows_every_public_name() -> None:
+    """In a new process, where nothing is loaded yet."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import pydoc, ocirt; print(pydoc.plaintext.document(ocirt))"
+    text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for name in set(ocirt.__all__) - {"__version__"}:
+        assert f"    class {name}(" in text
+        assert name in (ocirt.__doc__ or "")
+
+
+def test_the_options_are_described_each() -> None:
+    for options in (ocirt.Options, ocirt.CriuOptions):
+        for name in options.__slots__:
+            assert f"{name}:" in (options.__doc__ or "") or f"{name}," in (options.__doc__ or ""), name
 
 
 def test_type_checkers_see_the_same_names() -> None:
