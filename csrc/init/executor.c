@@ -77,15 +77,18 @@ static uint64_t monotonic_ns(void)
 
 void run_plan(struct init *init, uint32_t first)
 {
+	uint64_t now = monotonic_ns();
+
 	for (init->current = first; init->current < init->plan->op_count; init->current++) {
 		const struct ocirt_op *op = &init->ops[init->current];
 		int ret;
 
 		init->detail = OCIRT_DETAIL_NONE;
 		init->text[0] = '\0';
-		init->clock[2 * init->current] = monotonic_ns();
+		init->clock[2 * init->current] = now;
 		ret = operations[op->code](init, op);
-		init->clock[2 * init->current + 1] = monotonic_ns();
+		now = monotonic_ns();
+		init->clock[2 * init->current + 1] = now;
 		if (ret < 0) {
 			(void)channel_report(init, OCIRT_REPORT_ERROR, -ret, init->detail);
 			sys_exit(1);

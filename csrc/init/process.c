@@ -217,16 +217,14 @@ int op_bounding_set(struct init *init, const struct ocirt_op *op)
 {
 	(void)init;
 	for (unsigned long capability = 0; capability < 64; capability++) {
-		int ret = (int)sys_prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
+		int ret;
 
-		if (ret == -EINVAL) /* beyond what this kernel knows */
-			return 0;
-		if (ret < 0)
-			return ret;
-		if (ret == 0 || (op->a >> capability & 1))
+		if (op->a >> capability & 1)
 			continue;
 		ret = (int)sys_prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
-		if (ret < 0)
+		if (ret == -EINVAL) /* beyond what this kernel knows */
+			return 0;
+		if (ret < 0 && sys_prctl(PR_CAPBSET_READ, capability, 0, 0, 0) != 0)
 			return ret;
 	}
 	return 0;
