@@ -243,6 +243,20 @@ class Entry:
         except OSError as error:
             raise StepError(f"create {self.path}/{name}", error.errno or 0, filename=f"{self.path}/{name}") from None
 
+    def remove_directory(self, name: str) -> None:
+        """Removes a directory with all that is in it, if it is there; StepError."""
+        try:
+            fd = os.open(name, _OPEN, dir_fd=self.fd)
+            try:
+                _empty(fd)
+            finally:
+                os.close(fd)
+            os.rmdir(name, dir_fd=self.fd)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StepError(f"remove {self.path}/{name}", error.errno or 0, filename=f"{self.path}/{name}") from None
+
     def socket_path(self, name: str) -> str:
         """A path to a file in the directory that fits into sun_path (108 bytes) whatever the root's length: unix(7)."""
         return f"/proc/self/fd/{self.fd}/{name}"

@@ -85,7 +85,7 @@ def detect(mountinfo: str | None = None, own: str | None = None, controllers: st
             own = _read("/proc/self/cgroup")
         except FileNotFoundError:
             return Layout("none")
-    v1_mounts, v2 = _cgroup_mounts(_read("/proc/self/mountinfo") if mountinfo is None else mountinfo)
+    v1_mounts, v2 = cgroup_mounts(_read("/proc/self/mountinfo") if mountinfo is None else mountinfo)
     hierarchies = []
     v2_own = "/"
     for line in reversed(own.splitlines()):
@@ -134,7 +134,7 @@ def place(mount: str, root: str, own: str) -> str:
     return mount + below
 
 
-def _cgroup_mounts(
+def cgroup_mounts(
     mountinfo: str,
 ) -> tuple[Sequence[tuple[Sequence[str], str, str]], tuple[str, str] | None]:
     """The v1 mounts as (super options, mount point, root), and (mount point, root) of cgroup2, if mounted.

@@ -13,8 +13,10 @@ from ocirt.criu import images, program, request, rpc
 from ocirt.criu.program import Criu
 from ocirt.criu.service import CriuError, Service
 from ocirt.criu.streams import Streams
+from ocirt.criu.yard import Yard
 from ocirt.errors import ConfigError, StepError, UnsupportedError, WrongStatus
 from ocirt.plan import Compilation
+from ocirt.state import Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +55,14 @@ def checkpoint(container: Container, options: CriuOptions) -> None:
             streams = _streams(container)
             streams.write(image_fd)
             fields["external"] += streams.files()
-        _dump(container, criu, options, fields, was_paused=status == "paused")
+        entry = Entry.open(container.root, container.id)
+        try:
+            with Yard(entry) as yard:
+                if yard.path:
+                    fields["cgroup_yard"] = yard.path
+                _dump(container, criu, options, fields, was_paused=status == "paused")
+        finally:
+            entry.close()
     except (FileNotFoundError, ProcessLookupError):
         # Files of procfs: the init has ended meanwhile.
         raise _wrong("container not running", "stopped") from None

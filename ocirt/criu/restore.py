@@ -12,6 +12,7 @@ from ocirt.criu import images, preparation, program, request, rpc
 from ocirt.criu.dump import config_file, ready, require_root
 from ocirt.criu.service import FIRST_FD, CriuError, Service
 from ocirt.criu.streams import Streams, open_own
+from ocirt.criu.yard import Yard
 from ocirt.errors import StepError
 from ocirt.json_text import dumps
 from ocirt.launch.channel import check
@@ -80,7 +81,9 @@ class Restoration(Creation):
             fields["images_dir_fd"] = self._keep(images.open_mapped(self._image_fd, mappings))
         # By criu's own mounts, not ours: it mounts something below the directory in which it works.
         fields["work_dir_fd"] = self._keep(images.open_as(service.pid, self._work_fd))
-        with preparation.Room(compilation):
+        with preparation.Room(compilation), Yard(self.entry) as yard:
+            if yard.path:
+                fields["cgroup_yard"] = yard.path
             self._restore(service, fields)
 
     def _restore(self, service: Service, fields: dict[str, Any]) -> None:

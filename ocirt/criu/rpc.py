@@ -53,6 +53,7 @@ OPTIONS = {
     "orphan_pts_master": 50,
     "config_file": 51,
     "lsm_profile": 53,
+    "cgroup_yard": 60,
     "lsm_mount_context": 63,
 }
 

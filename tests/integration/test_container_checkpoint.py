@@ -462,6 +462,28 @@ def test_damaged_images_leave_nothing_behind(runtime: Runtime, bundle: Bundle, s
     assert runtime.ids() == []
 
 
+def test_the_cgroup2_of_the_host_keeps_its_options(runtime: Runtime, bundle: Bundle, saved: Saved) -> None:
+    """All mounts of cgroup2 have the same ones, and whoever mounts it without takes them from all."""
+    point, before = cgroup2_options()
+    if "nsdelegate" not in before:
+        pytest.skip("needs a cgroup2 with options, as systemd mounts it")
+    start_and_save(runtime, bundle, saved, "await-signal")
+    assert cgroup2_options() == (point, before), "after a checkpoint"
+    images = shutil.copytree(saved.images, saved.work / "damaged")
+    for image in images.glob("core-*.img"):
+        image.write_bytes(b"no image")
+    words = ("restore", "--detach", "--bundle", str(bundle.path), "--image-path", str(images))
+    runtime(*words, "--work-path", str(saved.work), runtime.new_id()).fails("criu cannot restore the container: ")
+    assert cgroup2_options() == (point, before), "after a restore that has failed"
+    restore(runtime, bundle, saved)
+    assert cgroup2_options() == (point, before), "after a restore"
+
+
+def cgroup2_options() -> tuple[str, list[str]]:
+    mounts = parse_mounts(Path("/proc/self/mountinfo").read_text()).values()
+    return next(((mount.point, mount.super_options) for mount in mounts if mount.type == "cgroup2"), ("", []))
+
+
 def test_an_id_that_is_in_use_is_not_restored(runtime: Runtime, bundle: Bundle, saved: Saved) -> None:
     container = runtime.start(bundle, "await-signal")
     container.read_until("ready")
