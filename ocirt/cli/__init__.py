@@ -230,9 +230,12 @@ def _rootless(globals: Words) -> bool | None:
 
 def _prefix(program: str, command: Command, error: BaseException) -> str:
     prefix = command.prefix.replace("{program}", program)
-    if command.name in ("create", "run") and isinstance(error, StepError) and error.origin.startswith("/mounts/"):
-        # What users of runc look for when a mount fails.
-        prefix += "unable to start container process: error during container init: error mounting: "
+    if command.name in ("create", "run") and isinstance(error, StepError):
+        # What users of runc look for.
+        if error.origin.startswith("/mounts/"):
+            prefix += "unable to start container process: error during container init: error mounting: "
+        elif error.step.startswith("create cgroup "):
+            prefix += "unable to start container process: unable to apply cgroup configuration: "
     return prefix
 
 

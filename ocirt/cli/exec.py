@@ -149,7 +149,7 @@ def _options(call: Call, *, console_fd: int | None) -> Options:
         pid_file=absolute(words.text("pid-file")),
         sub_cgroups=sub_cgroups(words.texts("cgroup")),
         ignore_paused=words.flag("ignore-paused"),
-        warn=call.log.aside if words.flag("detach") else call.log.warning,
+        warn=call.log.aside,
         trace=call.log.trace if call.log.debug else None,
         timeline=call.timeline,
     )

@@ -141,9 +141,10 @@ class Log:
         self._log("warning", message)
 
     def aside(self, message: str) -> None:
-        """A `warning` of a command whose standard error is the container's from then on: in the log, or on a terminal.
+        """A `warning` of a command whose standard error is that of a process in the container: in the log, or on a
+        terminal.
 
-        An engine without a log file would show it as the container's own output.
+        Without a log file it would be taken for the process's own words.
         """
         if self.path is not None or os.isatty(2):
             self.warning(message)

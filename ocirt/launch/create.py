@@ -67,6 +67,12 @@ def prepare(bundle: Bundle, id: str, options: Options, *, filter: Any = None) ->
     plan = compile_plan(CREATE if compilation.process else CREATE_WITHOUT_PROCESS, compilation)
     for warning in (*compilation.warnings, *cgroup.warnings):
         options.warn(warning)
+    if cgroup.rootless and not cgroup.directories and "pid" not in compilation.create_namespaces:
+        # The second sentence is runc's.
+        options.warn(
+            "the container has neither a cgroup nor a PID namespace of its own, by which kill and delete would find "
+            "its processes. Such configuration is strongly discouraged"
+        )
     return plan, cgroup, compilation
 
 

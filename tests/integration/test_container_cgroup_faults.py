@@ -62,7 +62,11 @@ def test_create_where_no_cgroup_can_be_made_says_so(
 ) -> None:
     bundle.linux["resources"] = resources
     result = runtime.run(bundle, "true", preexec_fn=with_read_only_cgroups)
-    result.fails("ocirt run failed: cannot create cgroup /sys/fs/cgroup", "read-only file system")
+    result.fails(
+        "ocirt run failed: ",
+        "unable to apply cgroup configuration: cannot create cgroup /sys/fs/cgroup",
+        "read-only file system",
+    )
     assert runtime.ids() == []
     assert cgroups_named(runtime.token) == []
 

@@ -40,6 +40,7 @@ def test_a_user_creates_starts_and_deletes_a_container(rootless: Runtime, bundle
     container = rootless.create(bundle, "print", "hello", ";", "pause")
     assert container.status == "created"
     assert Path(f"/proc/{container.pid}").stat().st_uid in (0, USER)
+    assert container.probe("cat", "/proc/1/cmdline").startswith("ocirt-init")
     container.start()
     assert container.read_until("ready") == ["hello"]
     assert container.status == "running"
@@ -101,6 +102,15 @@ def test_without_a_user_namespace_a_user_is_told_what_is_missing(rootless: Runti
     bundle.remove_namespace("user")
     del bundle.linux["uidMappings"], bundle.linux["gidMappings"]
     rootless.run(bundle).fails("user namespace")
+
+
+def test_a_container_whose_processes_cannot_be_found_is_warned_of(rootless: Runtime, bundle: Bundle) -> None:
+    words = "neither a cgroup nor a PID namespace of its own"
+    bundle.config["mounts"] = [each for each in bundle.config["mounts"] if each["type"] not in ("proc", "sysfs")]
+    assert words not in rootless.run(bundle, "exit", "0").err
+    bundle.remove_namespace("pid")
+    result = rootless.run(bundle, "exit", "0")
+    assert (result.status, words in result.err) == (0, True)
 
 
 @pytest.mark.parametrize("offsets", [{}, {"boottime": {"secs": 7_000_000, "nanosecs": 5}}])

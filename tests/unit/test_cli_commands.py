@@ -208,15 +208,19 @@ def test_the_prefix_of_an_error_says_which_command_failed(
         assert fails_with(capfd, *words, status=status) == prefix + str(error)
 
 
-def test_a_mount_that_fails_is_told_as_users_of_runc_look_for_it(
+def test_a_mount_or_cgroup_that_fails_is_told_as_users_of_runc_look_for_it(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    words = "unable to start container process: error during container init: error mounting: "
-    for origin, expected in (("/mounts/3", words), ("/root/path", "")):
-        error = StepError("bind /a on /b", 1, origin=origin)
+    start = "unable to start container process: "
+    for step, origin, expected in (
+        ("bind /a on /b", "/mounts/3", start + "error during container init: error mounting: "),
+        ("create cgroup /a", "/linux/cgroupsPath", start + "unable to apply cgroup configuration: "),
+        ("bind /a on /b", "/root/path", ""),
+    ):
+        error = StepError(step, 1, origin=origin)
         for command in ("create", "run"):
             put(monkeypatch, command, error)
-            text = f"cannot bind /a on /b: operation not permitted (config.json#{origin})"
+            text = f"cannot {step}: operation not permitted (config.json#{origin})"
             assert fails_with(capfd, command, "c") == f"ocirt {command} failed: {expected}{text}"
 
 
