@@ -82,7 +82,7 @@ class Case:
         if self.process is not None:
             validate_process(self.process)
             compilation.process = self.process
-            compilation.process_pointer = ""
+            compilation.process_pointer = "process.json#"
             order = EXEC
         self.set_up(compilation)
         return compile_plan(order, compilation)
