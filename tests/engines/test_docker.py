@@ -68,6 +68,17 @@ def test_a_terminal_has_the_size_of_the_users(docker: Engine) -> None:
     assert done.out.splitlines()[-2:] == ["/dev/pts/0", "33 99"]
 
 
+def test_a_program_without_its_interpreter_is_told_by_start(docker: Engine, tmp_path: Path) -> None:
+    """With runc the container begins, and ends with 255 (1 before runc 1.2)."""
+    script = tmp_path / "script"
+    script.write_text("#!/nowhere\n")
+    script.chmod(0o755)
+    run = docker("run", "--rm", "--volume", f"{script}:/script", IMAGE, "/script")
+    assert run.status in ((1, 255) if docker.runtime.name == "runc" else (127,))
+    assert run.out == ""
+    assert "exec /script: no such file or directory" in run.err
+
+
 @pytest.mark.parametrize(("program", "expected", "text"), NOT_EXECUTABLE)
 def test_a_program_that_cannot_be_executed_is_told_by_the_exit_status(
     docker: Engine, program: str, expected: int, text: str

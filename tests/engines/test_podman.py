@@ -47,6 +47,17 @@ def test_run_has_the_environment_directory_and_user_that_were_asked_for(podman: 
     assert out == "1 bar /home/user 1000:1000"
 
 
+def test_a_program_without_its_interpreter_is_told_by_start(podman: Engine, tmp_path: Path) -> None:
+    """With runc the container begins, and ends with 255 (1 before runc 1.2)."""
+    script = tmp_path / "script"
+    script.write_text("#!/nowhere\n")
+    script.chmod(0o755)
+    run = podman(*RUN, "--rm", "--volume", f"{script}:/script", IMAGE, "/script")
+    assert run.status in ((1, 255) if podman.runtime.name == "runc" else (126,))
+    assert run.out == ""
+    assert "exec /script: no such file or directory" in run.err
+
+
 @pytest.mark.parametrize(("program", "expected", "text"), NOT_EXECUTABLE)
 def test_a_program_that_cannot_be_executed_is_told_by_the_exit_status(
     podman: Engine, program: str, expected: int, text: str
