@@ -127,6 +127,36 @@ def test_a_value_that_the_kernel_refuses_is_an_update_that_changes_nothing(conta
     assert (memory_limit(container.pid), pids_limit(container.pid)) == (64 * MIB, "20")
 
 
+#: What can be no limit on any kernel, beside one that can -> property and what is said of it.
+IMPOSSIBLE: dict[str, tuple[dict[str, Any], str, str]] = {
+    "swap below memory": (
+        {"memory": {"limit": 96 * MIB, "swap": 32 * MIB}},
+        "/memory/swap",
+        "at least the memory limit",
+    ),
+    "unknown controller": ({"unified": {"nonsense.max": "1"}}, "/unified/nonsense.max", "nonsense"),
+    "unknown file": ({"unified": {"pids.nonsense": "1"}}, "/unified/pids.nonsense", "pids.nonsense"),
+}
+
+
+@pytest.mark.needs_cgroup2
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_what_can_be_no_limit_leaves_no_container(runtime: Runtime, bundle: Bundle, case: str) -> None:
+    resources, pointer, text = IMPOSSIBLE[case]
+    bundle.linux["resources"] = {"pids": {"limit": 30}, **resources}
+    runtime.run(bundle, "true").fails(text, f"config.json#/linux/resources{pointer}")
+    assert runtime.ids() == []
+    assert cgroups_named(runtime.token) == []
+
+
+@pytest.mark.needs_cgroup2
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_what_can_be_no_limit_is_an_update_that_changes_nothing(container: Container, case: str) -> None:
+    resources, pointer, text = IMPOSSIBLE[case]
+    update(container, {"pids": {"limit": 30}, **resources}).fails(text, pointer)
+    assert (memory_limit(container.pid), pids_limit(container.pid)) == (64 * MIB, "20")
+
+
 # -- cgroups that somebody else has to do with -------------------------------------------------------------------------
 
 

@@ -7,7 +7,8 @@
 # packages that the tests need, since the guest has no network. OCIRT_VM_LIMIT is how many seconds the guest may take;
 # with OCIRT_VM_AGAIN=1, tests that fail are run once more, and only those that fail again count.
 #
-# The exit status is that of pytest; 124: the guest has taken too long; 125: there is none, or not what the tests need.
+# The exit status is that of pytest; 124: the guest has taken too long; 125: there is none, or not what the tests need, or
+# it has failed before ocirt was built there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -16,8 +17,10 @@ shift
 share=$PWD/build/vm
 
 trap 'exit 125' ERR
-tests/vm/vm build
+tests/vm/vm check
+unshare --mount tests/vm/vm build # what it mounts ends with it, also when it is killed
 mkdir -p "$share"
+rm -f "$share/begun"
 if [[ ! -e $share/packages.tar || pyproject.toml -nt $share/packages.tar || $0 -nt $share/packages.tar ]]; then
 	echo "Fetching the packages that the tests need, for the guest"
 	work=$(mktemp -d)
@@ -40,6 +43,9 @@ git ls-files --cached --others --exclude-standard -z |
 	tar --create --file "$share/ocirt.tar" --ignore-failed-read --null --files-from -
 
 trap - ERR
+status=0
 tests/vm/vm run --timeout "${OCIRT_VM_LIMIT:-3600}" --dir "$share" -- \
 	OCIRT_VM_AGAIN="${OCIRT_VM_AGAIN:-}" sh -euc 'mkdir /opt/ocirt; tar -xf ocirt.tar -C /opt/ocirt --no-same-owner; exec /opt/ocirt/tests/vm/run-in-guest.sh "$@"' \
-	sh "$@"
+	sh "$@" || status=$?
+[[ $status -eq 0 || $status -eq 124 || -e $share/begun ]] || exit 125
+exit "$status"
