@@ -5,9 +5,6 @@
 #ifndef OCIRT_CALL_H
 #define OCIRT_CALL_H
 
-#define TEXT_OF(token) #token
-#define TEXT(macro) TEXT_OF(macro)
-
 #define CALL_MARK "--for-the-command-ocirt"
 #define CALL_START "start"                   /* Python, and run the command */
 #define CALL_MAKE_AND_START "make and start" /* the same, but first make a snapshot for the next */

@@ -7,17 +7,10 @@
  * 0.45 ms, a tenth of `ocirt state`: the snapshot brings its own. */
 #include "../init/sys.h"
 
-#include <patchlevel.h>
-
 #include "call.h"
+#include "layouts.h"
 #include "place.h"
 #include "snapshot_continue.h"
-
-#define PACKAGES "/python" TEXT(PY_MAJOR_VERSION) "." TEXT(PY_MINOR_VERSION)
-
-/* Where the package can be, below the prefix of the installation. */
-static const char *const layouts[] = { "/lib" PACKAGES "/site-packages", "/lib64" PACKAGES "/site-packages",
-				       "/lib" PACKAGES "/dist-packages" };
 
 __attribute__((noreturn)) static void die(const char *text)
 {
@@ -47,24 +40,27 @@ static void open_missing_standard_streams(void)
 /* Does not return if the program is there. */
 static void execute(const char *directory, const char *package, char **words, char **environment)
 {
-	char path[PLACE_SIZE + sizeof(RECORDED_SOURCE) + 64];
+	char path[PLACE_SIZE + sizeof(RECORDED_SOURCE) + 64], *end = place_append(path, directory);
 
-	place_append(place_append(place_append(path, directory), package), "/ocirt/ocirt-python");
+	if (package[0] != '\0')
+		end = place_append(place_append(end, "/"), package);
+	place_append(end, "/ocirt/ocirt-python");
 	SYS(__NR_execve, path, words, environment);
 }
 
 __attribute__((noreturn)) static void start_python(const char *program, const char *purpose, int argc, char **argv,
 						   char **environment)
 {
-	char prefix[PLACE_SIZE], text[PLACE_SIZE + 128], *words[argc + CALL_WORDS + 1];
+	char prefix[PLACE_SIZE], text[PLACE_SIZE + 128], *words[argc + CALL_WORDS + 2], **word = words;
 	char *slash = place_append(prefix, program);
 
-	words[0] = argc > 0 ? argv[0] : "ocirt";
-	words[1] = CALL_MARK;
-	words[2] = (char *)purpose;
-	words[3] = (char *)program;
-	for (int i = 1; i <= argc; i++)
-		words[CALL_WORDS + i] = argv[i];
+	*word++ = argc > 0 ? argv[0] : "ocirt"; /* there may be none: execve(2), before Linux 5.18 */
+	*word++ = CALL_MARK;
+	*word++ = (char *)purpose;
+	*word++ = (char *)program;
+	for (int i = 1; i < argc; i++)
+		*word++ = argv[i];
+	*word = NULL;
 	for (int level = 0; level < 2; level++) /* bin/ocirt */
 		while (slash > prefix && *--slash != '/')
 			;
@@ -74,7 +70,7 @@ __attribute__((noreturn)) static void start_python(const char *program, const ch
 	if (RECORDED_SOURCE[0] != '\0')
 		execute(RECORDED_SOURCE, "", words, environment);
 	slash = place_append(text, "the Python package ocirt is not installed beside this command (in ");
-	place_append(place_append(place_append(slash, prefix), layouts[0]), ")");
+	place_append(place_append(place_append(place_append(slash, prefix), "/"), layouts[0]), ")");
 	die(text);
 }
 
@@ -121,10 +117,4 @@ __attribute__((noreturn, used)) void command_main(long *stack)
 	start_python(program, purpose, argc, argv, environment);
 }
 
-/* The kernel enters here with the stack pointer on argc; the ABI wants it aligned before a call. */
-#if defined(__x86_64__)
-__asm__(".globl _start\n_start:\n\txor %ebp,%ebp\n\tmov %rsp,%rdi\n\tand $-16,%rsp\n\tcall command_main\n\thlt\n");
-#elif defined(__aarch64__)
-__asm__(".globl _start\n_start:\n\tmov x29,#0\n\tmov x30,#0\n\tmov x0,sp\n\tand sp,x0,#-16\n\tbl command_main\n\tbrk "
-	"#0\n");
-#endif
+PROGRAM_ENTRY("command_main")

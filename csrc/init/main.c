@@ -152,10 +152,4 @@ __attribute__((noreturn, used)) void init_main(const long *stack)
 	run_plan(&init, 0);
 }
 
-/* The kernel enters here with the stack pointer on argc; the ABI wants it aligned before a call. */
-#if defined(__x86_64__)
-__asm__(".globl _start\n_start:\n\txor %ebp,%ebp\n\tmov %rsp,%rdi\n\tand $-16,%rsp\n\tcall init_main\n\thlt\n");
-#elif defined(__aarch64__)
-__asm__(".globl _start\n_start:\n\tmov x29,#0\n\tmov x30,#0\n\tmov x0,sp\n\tand sp,x0,#-16\n\tbl init_main\n\tbrk "
-	"#0\n");
-#endif
+PROGRAM_ENTRY("init_main")

@@ -32,6 +32,15 @@
 #include <linux/stat.h>
 #include <linux/wait.h>
 
+/* The kernel enters here with the stack pointer on argc, which *main* gets; the ABI wants it aligned before a call.
+ * *main* does not return. */
+#if defined(__x86_64__)
+#define ENTRY_CODE "xor %ebp,%ebp\n\tmov %rsp,%rdi\n\tand $-16,%rsp\n\tcall "
+#elif defined(__aarch64__)
+#define ENTRY_CODE "mov x29,#0\n\tmov x30,#0\n\tmov x0,sp\n\tand sp,x0,#-16\n\tbl "
+#endif
+#define PROGRAM_ENTRY(main) __asm__(".globl _start\n_start:\n\t" ENTRY_CODE main "\n");
+
 #if defined(__x86_64__)
 static inline long sys6(long n, long a, long b, long c, long d, long e, long f)
 {

@@ -11,18 +11,16 @@
  *     RECORDED_SITES        its own package directories, separated by colons
  *     RECORDED_SOURCE       the source tree for an editable installation, otherwise ""
  */
-#include "../command/call.h"
+#include "../command/layouts.h"
 #include "launcher.h"
 
 #include <errno.h>
-#include <patchlevel.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define PYTHON_X_Y "python" TEXT(PY_MAJOR_VERSION) "." TEXT(PY_MINOR_VERSION)
 #define LIBPYTHON_X_Y "lib" PYTHON_X_Y ".so.1.0"
 
 void die(const char *format, ...)
@@ -120,8 +118,6 @@ static void append_packages(struct installation *installation, const char *direc
 /* The directories of the installation's packages. ocirt itself lies beside its command, or else in the source tree. */
 static void find_packages(struct installation *installation, bool sees_system_sites)
 {
-	static const char *const layouts[] = { "lib/" PYTHON_X_Y "/site-packages", "lib64/" PYTHON_X_Y "/site-packages",
-					       "lib/" PYTHON_X_Y "/dist-packages" };
 	char path[PATH_MAX], site[PATH_MAX] = "";
 	bool found = false;
 

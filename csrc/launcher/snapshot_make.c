@@ -4,8 +4,8 @@
  * in an empty environment, tries what that has written, and puts it in its place (place.h). A command that cannot have
  * one, or that may not write there, starts Python, as ever. */
 #include "../command/call.h"
-#include "launcher.h"
 #include "../command/place.h"
+#include "launcher.h"
 #include "snapshot.h"
 
 #include <dirent.h>

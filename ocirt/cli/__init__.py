@@ -71,8 +71,8 @@ UNKNOWN_COMMAND_STATUS = 3
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line *argv*, the first of which is the program; return the exit status. Never raises."""
-    program = os.path.basename(argv[0]) if argv else "ocirt"
-    if program == "__main__.py":
+    program = os.path.basename(argv[0]) if argv else ""
+    if program in ("", "__main__.py"):
         program = "ocirt"
     log = Log()
     try:

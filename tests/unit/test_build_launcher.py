@@ -149,6 +149,12 @@ def test_missing_standard_streams_become_dev_null(environment: Environment, libp
     assert fds[2].startswith("pipe:")
 
 
+def test_the_command_may_be_called_by_an_empty_name(environment: Environment) -> None:
+    environment.compile()
+    done = subprocess.run([""], executable=environment.command, capture_output=True, env={})
+    assert (done.returncode, json.loads(done.stdout)["argv"]) == (7, [""])
+
+
 def test_the_command_may_be_reached_through_a_link(environment: Environment, tmp_path: Path) -> None:
     environment.compile()
     (tmp_path / "link").symlink_to(environment.command)

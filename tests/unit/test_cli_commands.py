@@ -114,6 +114,14 @@ def test_the_command_calls_itself_by_the_name_that_it_was_called_by(
     assert f'msg="{name} create failed: it failed"' in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("argv", [[], [""]])
+def test_the_command_has_its_own_name_where_it_was_called_by_none(
+    argv: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 0
+    assert capfd.readouterr().out.startswith("NAME:\n   ocirt - ")
+
+
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"], ["h"], ["--debug", "help"]])
 def test_the_help_names_every_command(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["/opt/my-ocirt", *words]) == 0
