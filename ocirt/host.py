@@ -30,14 +30,15 @@ def require_kernel() -> None:
 
 
 def _read(path: str) -> str:
+    """The file's content, "" when it cannot be had: one of a process may be open already when that ends (ESRCH)."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(fd, 8192).decode("utf-8", "surrogateescape")
+        finally:
+            os.close(fd)
     except OSError:
         return ""
-    try:
-        return os.read(fd, 8192).decode("utf-8", "surrogateescape")
-    finally:
-        os.close(fd)
 
 
 def capabilities() -> tuple[int, int]:
