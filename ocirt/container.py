@@ -17,12 +17,12 @@ import os
 
 from ocirt import host
 from ocirt.errors import ConfigError, HookError, OcirtError, StepError, WrongStatus
-from ocirt.record import Record, read_state
-from ocirt.state import CACHE_NAME, Entry, check_id, default_root, ids
+from ocirt.record import Record, find_state, read_state
+from ocirt.state import CACHE_NAME, check_id, default_root, ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from ocirt.cgroup import Cgroup
@@ -127,28 +127,27 @@ class Container(Record):
     def load(cls, id: str, root: str | None = None) -> Container:
         """The container called *id*, below *root* or `default_root`. Raises InvalidContainerId, ContainerNotFound."""
         root = os.path.abspath(root or default_root())
-        entry = Entry.open(root, id)
-        try:
-            return cls(id, root, read_state(entry))
-        finally:
-            entry.close()
+        return cls(id, root, find_state(root, id))
 
     @classmethod
     def list(cls, root: str | None = None) -> list[Container]:
         """All containers below the root, sorted by id. One that goes away meanwhile is left out; so is one that is
         damaged."""
+        return [*cls.iterate(root)]
+
+    @classmethod
+    def iterate(cls, root: str | None = None) -> Iterator[Container]:
+        """What `list` has, each read when it is asked for."""
         root = os.path.abspath(root or default_root())
         try:
             names = ids(root)
         except FileNotFoundError:
-            return []
-        found = []
+            return
         for id in names:
             try:
-                found.append(cls.load(id, root))
+                yield cls(id, root, find_state(root, id))
             except OcirtError:
                 continue
-        return found
 
     @staticmethod
     def default_root() -> str:

@@ -139,7 +139,7 @@ class ProcessStat:
 def process_stat(pid: int) -> ProcessStat | None:
     """None when there is no such process. The name in it may hold anything, so fields are counted from its last ")"."""
     text = _read(f"/proc/{pid}/stat")
-    fields = text[text.rfind(")") + 2 :].split()
+    fields = text[text.rfind(")") + 2 :].split(" ", 20)
     if len(fields) < 20:
         return None
     return ProcessStat(fields[0], int(fields[19]))

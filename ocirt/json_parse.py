@@ -66,7 +66,7 @@ def parse_json(text: bytes, filename: str) -> object:
         at = len(document) - len(rest)
         message = f"is not JSON: wanted the end of the file, found {rest[0]!a}"
         raise _error_at(message, document, at, filename)
-    if b"\\ud" in text or b"\\uD" in text:
+    if b"\\" in text and (b"\\ud" in text or b"\\uD" in text):
         _refuse_lone_surrogates(value, filename, text)
     return value
 

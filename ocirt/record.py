@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 
 from ocirt import host
+from ocirt.cgroup.directory import Directory
+from ocirt.cgroup.freezer import freezes, is_container_frozen
 from ocirt.errors import InternalError, WrongStatus
 from ocirt.state import CGROUP_MADE, CREATING, LISTENER, SPEC_VERSION, STATE, Entry, state_document
 
@@ -99,13 +101,15 @@ class Record:
         return Cgroup.from_state(self._document["cgroup"])
 
     def _is_frozen(self) -> bool:
-        from ocirt.cgroup.directory import Directory
-        from ocirt.cgroup.freezer import is_container_frozen
-
-        return is_container_frozen(Directory(*words) for words in self._document["cgroup"]["directories"])
+        return is_container_frozen(
+            Directory(controllers, path, version, mount)
+            for controllers, path, version, mount in self._document["cgroup"]["directories"]
+            if freezes(controllers, version)
+        )
 
     def _is_alive(self) -> bool:
-        stat = host.process_stat(self.pid) if self.pid else None
+        pid = self.pid
+        stat = host.process_stat(pid) if pid else None
         return stat is not None and stat.state not in "ZX" and stat.start_time == self._document["startTime"]
 
     def status(self) -> str:
@@ -120,16 +124,23 @@ class Record:
 
     def _waits_for_start(self) -> bool:
         """A start that was killed may have left the socket behind a program that runs."""
+        if not os.access(f"{self.directory}/{LISTENER}", os.F_OK):
+            return False
+        try:
+            return os.readlink(f"/proc/{self.pid}/exe") == _INIT_LINK
+        except OSError:
+            return self._listens()  # not ours to look at, for an ordinary user: it cannot be traced
+
+    def _listens(self) -> bool:
+        """Whether the init still waits. It has to accept the connection, which takes longer than to look at it."""
         entry = self._entry()
         try:
-            if not entry.exists(LISTENER):
-                return False
-            try:
-                return os.readlink(f"/proc/{self.pid}/exe") == _INIT_LINK
-            except OSError:
-                return _listens(entry)  # not ours to look at, for an ordinary user: it cannot be traced
+            os.close(entry.connect())
+        except WrongStatus:
+            return False
         finally:
             entry.close()
+        return True
 
     def _is_being_created(self) -> bool:
         """Whether its creator still holds the lock; one that was killed has left a container that can only be
@@ -159,8 +170,8 @@ class Record:
             "rootfs": self.rootfs,
             "created": self.created,
         }
-        if self.annotations:
-            described["annotations"] = self.annotations
+        if annotations := self.annotations:
+            described["annotations"] = annotations
         described["owner"] = ""
         return described
 
@@ -200,13 +211,13 @@ class Record:
         return Entry.open(self.root, self.id)
 
 
-def _listens(entry: Entry) -> bool:
-    """Whether the init still waits. It has to accept the connection, which takes longer than to look at it."""
+def find_state(root: str, id: str) -> dict[str, Any]:
+    """`read_state` of a container below *root*. Raises what `Entry.open` does as well."""
+    entry = Entry.open(root, id)
     try:
-        os.close(entry.connect())
-    except WrongStatus:
-        return False
-    return True
+        return read_state(entry)
+    finally:
+        entry.close()
 
 
 def read_state(entry: Entry) -> dict[str, Any]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.,")
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CHUNK = 64 << 10
 _FILE_LIMIT = 128 << 20
 
 # Beside the containers: a name that no id can have.
@@ -61,8 +62,15 @@ def state_document(id: str, status: str, pid: int, bundle: str, annotations: Any
     return document
 
 
+def _is_id(name: str) -> bool:
+    """Whether *name* can be the name of a directory and is what runc accepts."""
+    return _ALLOWED.issuperset(name) and 0 < len(name) <= 255 and name not in (".", "..")
+
+
 def check_id(id: str) -> None:
-    """Raises InvalidContainerId unless *id* can be the name of a directory and is what runc accepts."""
+    """Raises InvalidContainerId, with the reason, unless `_is_id`."""
+    if _is_id(id):
+        return
     if not id:
         raise InvalidContainerId(id, "it is empty")
     if id in (".", ".."):
@@ -70,8 +78,7 @@ def check_id(id: str) -> None:
     if not _ALLOWED.issuperset(id):
         character = next(character for character in id if character not in _ALLOWED)
         raise InvalidContainerId(id, f"{character!r} is none of letters, digits, '_', '+', '-', '.', ','")
-    if len(id) > 255:
-        raise InvalidContainerId(id, f"it has {len(id)} characters, 255 is the limit of a file name")
+    raise InvalidContainerId(id, f"it has {len(id)} characters, 255 is the limit of a file name")
 
 
 def default_root() -> str:
@@ -187,8 +194,10 @@ class Entry:
         except OSError as error:
             raise StepError(f"read {self.path}/{name}", error.errno or 0, filename=f"{self.path}/{name}") from None
         try:
-            size = os.fstat(fd).st_size
-            return os.read(fd, min(size, _FILE_LIMIT) + 1)
+            data = os.read(fd, _CHUNK)
+            if len(data) == _CHUNK:  # else that was all: a regular file gives what there is
+                data += os.read(fd, min(os.fstat(fd).st_size, _FILE_LIMIT))
+            return data
         finally:
             os.close(fd)
 
@@ -297,11 +306,4 @@ def _empty(fd: int) -> None:
 
 def ids(root: str) -> list[str]:
     """The ids below *root*, sorted. FileNotFoundError is the caller's business."""
-    found = []
-    for name in os.listdir(root):
-        try:
-            check_id(name)
-        except InvalidContainerId:
-            continue
-        found.append(name)
-    return sorted(found)
+    return sorted(filter(_is_id, os.listdir(root)))

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import errno
+import os
 
-from ocirt.cgroup.directory import Directory, read
+from ocirt.cgroup.directory import READ, Directory
 from ocirt.errors import StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _FILES = {1: "freezer.self_freezing", 2: "cgroup.freeze"}
+
+
+def freezes(controllers: Sequence[str], version: int) -> bool:
+    """Whether the cgroups of a hierarchy with these *controllers* freeze processes."""
+    return version == 2 or "freezer" in controllers
 
 
 def freezer(directories: Iterable[Directory]) -> Directory | None:
     """Of a container's cgroups the one that freezes it: that of the v1 freezer, else of v2."""
     for directory in directories:
-        if directory.version == 2 or "freezer" in directory.controllers:
+        if freezes(directory.controllers, directory.version):
             return directory
     return None
 
 
 def is_frozen(directory: Directory) -> bool:
     """Whether the cgroup itself was told to freeze; that one above it was does not count. OSError."""
-    return read(f"{directory.path}/{_FILES[directory.version]}").strip() == "1"
+    fd = os.open(f"{directory.path}/{_FILES[directory.version]}", READ)
+    try:
+        return os.read(fd, 2) == b"1\n"
+    finally:
+        os.close(fd)
 
 
 def is_container_frozen(directories: Iterable[Directory]) -> bool:

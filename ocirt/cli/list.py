@@ -41,13 +41,15 @@ def run(call: Call) -> int:
     format = check_format(call)
     if call.root is not None:
         os.stat(call.root)  # a root that was named has to be there; the default one comes with the first container
-    containers = Container.list(root=call.root)
+    containers = Container.iterate(root=call.root)
     if call.words.flag("quiet"):
         write("".join(f"{container.id}\n" for container in containers))
         return 0
-    owners = {container.uid: container for container in containers}  # one look into /etc/passwd for each user
-    names = {uid: container.owner for uid, container in owners.items()}
-    described = [{**container.describe(), "owner": names[container.uid]} for container in containers]
+    owners: dict[int, str] = {}  # one look into /etc/passwd for each user
+    described = []
+    for container in containers:
+        owner = owners.get(container.uid) or owners.setdefault(container.uid, container.owner)
+        described.append({**container.describe(), "owner": owner})
     if format == "json":
         write(dumps(described) + "\n")
         return 0
