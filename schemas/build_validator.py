@@ -247,6 +247,18 @@ def _constraints(schema: Any, names: bool = False) -> Any:
     return schema
 
 
+def _property_names(schema: Any, definitions: dict[str, Schema]) -> set[str]:
+    """The names of all properties in *schema*; those of ``additionalProperties`` are the user's."""
+    names: set[str] = set()
+    if "$ref" in schema:
+        names |= _property_names(definitions[schema["$ref"].removeprefix("#/definitions/")], definitions)
+    if "items" in schema:
+        names |= _property_names(schema["items"], definitions)
+    for name, described in schema.get("properties", {}).items():
+        names |= {name} | _property_names(described, definitions)
+    return names
+
+
 def compile_source(schema: Schema) -> str:
     """The text of the module for the schema of config.json."""
     compiler = _Compiler(schema["definitions"])
@@ -259,6 +271,9 @@ def compile_source(schema: Schema) -> str:
     text = _HEADER.format(
         version=schema["x-runtime-spec"], schema=json.dumps(_constraints(schema), separators=(",", ":"))
     )
+    names = sorted(_property_names(parts["resources"], schema["definitions"]))
+    listed = "".join(f"{name!r}, " for name in names)
+    text += f"\n\n#: Of all properties in linux.resources.\nRESOURCES_NAMES = frozenset(({listed}))\n"
     text += "\n\n" + "\n".join(compiler.constants) + "\n"
     for function in compiler.functions:
         text += "\n\n" + function

@@ -4,8 +4,9 @@ The way of a good document imports neither ``json`` nor ``re``: it goes through 
 schema (``_validator``) and the rules (``rules``). Whatever is wrong ends as a ConfigError; only then ``report`` is
 imported, which finds all errors and their places in the text.
 
-Two liberties are those of Go's decoder, with which every other runtime's users grew up: of a name that an object has
-twice the last one counts, and a member whose value is ``null`` counts as absent.
+Three liberties are those of Go's decoder, with which every other runtime's users grew up: of a name that an object has
+twice the last one counts, a member whose value is ``null`` counts as absent, and in ``linux.resources`` the case of
+letters in names does not matter. Elsewhere it does; there, a limit that runc keeps would be ignored without a word.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 from errno import EINVAL
 from stat import S_ISDIR, S_ISREG
 
-from ocirt.config._validator import is_valid_config, is_valid_process, is_valid_resources
+from ocirt.config._validator import RESOURCES_NAMES, is_valid_config, is_valid_process, is_valid_resources
 from ocirt.config.rules import broken_config_rules, broken_process_rules, broken_resources_rules
 from ocirt.errors import ConfigError, StepError
 from ocirt.json_parse import parse_json
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 #: A longer document is refused unread. The largest seccomp profiles make some 100 KiB.
 MAX_BYTES = 64 << 20
+
+# Objects in linux.resources with names of files, and of devices.
+_NAMED_BY_USERS = frozenset(("unified", "rdma"))
 
 
 class Bundle:
@@ -69,7 +73,11 @@ def load_bundle(path: str) -> Bundle:
 
 def parse_config(text: bytes) -> object:
     """The document of a config.json that is not validated here: a bundle's, or the copy in the state store."""
-    return _drop_nulls(parse_json(text, "config.json"), text)
+    config = _drop_nulls(parse_json(text, "config.json"), text)
+    linux = config.get("linux") if type(config) is dict else None
+    if type(linux) is dict:
+        _respell(linux.get("resources"))
+    return config
 
 
 def load_process(path: str) -> Process:
@@ -89,7 +97,7 @@ def load_resources(path: str) -> Resources:
     *path* is "-" for standard input. Errors as of ``load_bundle``.
     """
     path, text = _file_or_input(path)
-    resources = _drop_nulls(parse_json(text, path), text)
+    resources = _respell(_drop_nulls(parse_json(text, path), text))
     validate_resources(resources, filename=path, text=text)
     return resources  # type: ignore[return-value]  # has just been validated
 
@@ -165,6 +173,27 @@ def _drop_nulls(document: object, text: bytes) -> object:
         elif type(value) is list:
             pending.extend(value)
     return document
+
+
+def _respell(resources: object) -> object:
+    """*resources*, changed in place: names that differ from the spec's only in the case of letters are the spec's.
+    Where both are there, the other one is unknown and stays."""
+    pending = [resources]
+    while pending:
+        value = pending.pop()
+        if type(value) is dict:
+            if not RESOURCES_NAMES.issuperset(value):
+                spellings = {name.lower(): name for name in RESOURCES_NAMES}
+                for name in [name for name in value if name not in RESOURCES_NAMES]:
+                    known = spellings.get(name.lower())
+                    if known is not None and known not in value:
+                        value[known] = value.pop(name)
+            for name, member in value.items():
+                if name not in _NAMED_BY_USERS:
+                    pending.append(member)
+        elif type(value) is list:
+            pending.extend(value)
+    return resources
 
 
 def _read(path: str, dir_fd: int | None, *, pipes: bool) -> bytes:
