@@ -11,7 +11,7 @@ from ocirt import host
 from ocirt.cgroup.directory import Directory
 from ocirt.cgroup.freezer import freezes, is_container_frozen
 from ocirt.errors import InternalError, WrongStatus
-from ocirt.state import CGROUP_MADE, CREATING, LISTENER, SPEC_VERSION, STATE, Entry, state_document
+from ocirt.state import LISTENER, SPEC_VERSION, STATE, Entry, state_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -221,23 +221,17 @@ def find_state(root: str, id: str) -> dict[str, Any]:
 
 
 def read_state(entry: Entry) -> dict[str, Any]:
-    """The document of state.json; that of a container in the making where there is none yet. InternalError.
+    """The document of state.json; one of a container in the making where there is none yet. InternalError.
 
     The state of another version of ocirt is taken when it has what is needed to say what the container is, to end it
     and to remove it. What it has beyond, or lacks otherwise, does not matter for these.
     """
-    name = STATE
-    document = entry.read_document(name)
-    if document is None:
-        name = CREATING
-        document = entry.read_document(name)
+    document = entry.read_state()
     if document is None:
         # Reserved a moment ago, or left by a create that was killed.
         return {"status": "creating", "pid": 0}
     if not isinstance(document, dict) or not (document.get("version") == 1 or _has_what_is_needed(document)):
-        raise InternalError(f"{entry.path}/{name} is of another version of ocirt")
-    if name == CREATING and entry.exists(CGROUP_MADE):
-        document["cgroup"]["created"] = True
+        raise InternalError(f"{entry.path}/{STATE} is of another version of ocirt")
     return document
 
 

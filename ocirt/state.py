@@ -1,8 +1,7 @@
 """The state store: one directory per container below a root directory.
 
-    ROOT/ID/creating.json what the runtime has to remember before it makes anything else
-    ROOT/ID/cgroup-made   says that the cgroup in creating.json is there
-    ROOT/ID/state.json    the same of a container that has been created, written whole and renamed into place
+    ROOT/ID/state.json    what the runtime has to remember, from before it makes anything else: a document each time
+                          that it changes, each in one line; the last whole line counts
     ROOT/ID/config.json   the configuration as it was at create: changes to the bundle have no effect afterwards
     (runtime.md#create) ROOT/ID/start.json    the words for the steps of start
     ROOT/ID/start.sock    where the init waits for start; gone once the program runs
@@ -38,11 +37,7 @@ _FILE_LIMIT = 128 << 20
 # Beside the containers: a name that no id can have.
 CACHE_NAME = "@seccomp"
 
-#: What the runtime has to remember of a container, and of one that is being created; the latter's cgroup has been made
-#: as it says where a file of the third name is.
 STATE = "state.json"
-CREATING = "creating.json"
-CGROUP_MADE = "cgroup-made"
 
 #: The socket in a container's directory, at which its init waits for start.
 LISTENER = "start.sock"
@@ -176,9 +171,7 @@ class Entry:
                 temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd
             )
             try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(fd, view) :]
+                _write_all(fd, data)
             finally:
                 os.close(fd)
             os.rename(temporary, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
@@ -207,26 +200,40 @@ class Entry:
     def read_document(self, name: str) -> Any:
         """A JSON file's content, None when there is none. InternalError when it is damaged."""
         text = self.read(name)
-        if text is None:
-            return None
+        return None if text is None else self._parse(name, text)
+
+    def _parse(self, name: str, text: bytes) -> Any:
         try:
             return parse_json(text, name)
         except OcirtError as error:
             raise InternalError(f"{self.path}/{name} is damaged: {error}") from None
 
-    def exists(self, name: str) -> bool:
-        try:
-            os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-        except OSError:
-            return False
-        return True
+    def write_state(self, document: Any) -> None:
+        """What `read_state` gives from now on; StepError.
 
-    def mark(self, name: str) -> None:
-        """Makes an empty file; StepError."""
+        Added to what was there and not renamed over it: ext4 would write that to disk, and a removal wait for it.
+        """
+        line = (dumps(document) + "\n").encode("utf-8", "surrogateescape")
         try:
-            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self.fd))
+            fd = os.open(STATE, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.fd)
+            try:
+                _write_all(fd, line)
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            self.write(STATE, line)
         except OSError as error:
-            raise StepError(f"write {self.path}/{name}", error.errno or 0, filename=f"{self.path}/{name}") from None
+            raise StepError(f"write {self.path}/{STATE}", error.errno or 0, filename=f"{self.path}/{STATE}") from None
+
+    def read_state(self) -> Any:
+        """The document that was written last, None when there is none. InternalError when it is damaged."""
+        text = self.read(STATE)
+        if text is None:
+            return None
+        end = text.rfind(b"\n")
+        if end < 0:
+            end = len(text)  # of an ocirt that wrote one document, and no end of line
+        return self._parse(STATE, text[text.rfind(b"\n", 0, end) + 1 : end])
 
     def unlink(self, name: str) -> None:
         try:
@@ -286,6 +293,12 @@ class Entry:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _empty(fd: int) -> None:

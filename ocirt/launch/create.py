@@ -18,7 +18,7 @@ from ocirt.launch.channel import check
 from ocirt.launch.doers import Creator, connect_console, send_pidfd
 from ocirt.launch.walk import Walk
 from ocirt.plan import CREATE, CREATE_WITHOUT_PROCESS, Compilation, Plan, compile_plan
-from ocirt.state import CACHE_NAME, CGROUP_MADE, CREATING, LISTENER, STATE, Entry, make_root, state_document
+from ocirt.state import CACHE_NAME, LISTENER, Entry, make_root, state_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -228,12 +228,7 @@ class Creation:
         return doer
 
     def _cgroup_made(self) -> None:
-        planned, made = self.document["cgroup"], self.cgroup.to_state()
-        as_planned = sorted(made["made"]) == sorted(planned["made"])
-        if as_planned and made == {**planned, "made": made["made"], "created": True}:
-            self.entry.mark(CGROUP_MADE)
-        else:
-            self._write_state(0, "creating")
+        self._write_state(0, "creating")
         if self.options.trace is not None and self.cgroup.rootless:
             from ocirt.cgroup.losses import losses
 
@@ -339,8 +334,7 @@ class Creation:
         self.document["pid"] = pid
         self.document["startTime"] = stat.start_time if stat else 0
         self.document["cgroup"] = self.cgroup.to_state()
-        # Two names: a file that is renamed over another is written to disk by ext4, and who removes it has to wait.
-        self.entry.write_document(CREATING if status == "creating" else STATE, self.document)
+        self.entry.write_state(self.document)
 
     def _undo(self, error: BaseException) -> None:
         steps: list[Any] = []

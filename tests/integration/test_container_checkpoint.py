@@ -337,7 +337,7 @@ def test_limits_are_those_of_the_configuration_of_the_restore(runtime: Runtime, 
     start_and_save(runtime, bundle, saved, "await-signal")
     bundle.linux["resources"] = {"pids": {"limit": 33}}
     second = restore(runtime, bundle, saved, "--manage-cgroups-mode", "ignore")
-    state = json.loads((runtime.root / second.id / "state.json").read_text())
+    state = json.loads((runtime.root / second.id / "state.json").read_text().splitlines()[-1])
     (path,) = [path for names, path, *_ in state["cgroup"]["directories"] if "pids" in names]
     assert path.endswith(f"{runtime.token}-first")
     assert Path(path, "pids.max").read_text().strip() == "33"

@@ -150,7 +150,7 @@ def test_a_state_directory_without_a_state_can_be_deleted_by_force(runtime: Runt
     assert not directory.exists()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 99}', "\x00" * 100])
+@pytest.mark.parametrize("content", ["", "\n", "{", "[]\n", '{"version": 99}\n', "\x00" * 100])
 def test_a_state_that_is_damaged_is_told_and_does_not_spoil_a_list(
     runtime: Runtime, bundle: Bundle, content: str
 ) -> None:
@@ -191,7 +191,7 @@ def test_a_container_of_another_version_can_be_looked_at_killed_and_deleted(
     for ending in (["kill"], ["delete", "--force"]):
         container = runtime.start_paused_program(bundle)
         directory = runtime.root / container.id
-        document = json.loads((directory / "state.json").read_text())
+        document = json.loads((directory / "state.json").read_text().splitlines()[-1])
         change(document)
         (directory / "state.json").write_text(json.dumps(document))
         (directory / "later/inner").mkdir(parents=True)

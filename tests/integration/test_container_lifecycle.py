@@ -375,7 +375,7 @@ def test_a_pid_that_belongs_to_somebody_else_meanwhile_is_left_alone(runtime: Ru
     """The start time tells: a pid comes round again."""
     container = container_in("stopped", runtime, bundle)
     path = runtime.root / container.id / "state.json"
-    document = json.loads(path.read_text())
+    document = json.loads(path.read_text().splitlines()[-1])
     document["pid"] = os.getpid()
     path.write_text(json.dumps(document))
     assert container.status == "stopped"
