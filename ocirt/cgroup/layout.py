@@ -6,7 +6,7 @@ layout, works on the data alone, so a test can build the layout of any host.
 
 from __future__ import annotations
 
-import os
+from ocirt.cgroup.directory import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ def detect(mountinfo: str | None = None, own: str | None = None, controllers: st
     """
     if own is None:
         try:
-            own = _read("/proc/self/cgroup")
+            own = read("/proc/self/cgroup")
         except FileNotFoundError:
             return Layout("none")
-    v1_mounts, v2 = cgroup_mounts(_read("/proc/self/mountinfo") if mountinfo is None else mountinfo)
+    v1_mounts, v2 = cgroup_mounts(read("/proc/self/mountinfo") if mountinfo is None else mountinfo)
     hierarchies = []
     v2_own = "/"
     for line in reversed(own.splitlines()):
@@ -105,7 +105,7 @@ def detect(mountinfo: str | None = None, own: str | None = None, controllers: st
     if v2_mount == CGROUP_ROOT:
         hierarchies.clear()
     if controllers is None:
-        controllers = _read(v2_mount + "/cgroup.controllers")
+        controllers = read(v2_mount + "/cgroup.controllers")
     return Layout(
         "hybrid" if hierarchies else "v2",
         v2_mount=v2_mount,
@@ -169,15 +169,3 @@ def _unescape(field: str) -> str:
     if "\\" not in field:
         return field
     return field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
-
-
-def _read(path: str) -> str:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        parts = []
-        while part := os.read(fd, 65536):
-            parts.append(part)
-    finally:
-        os.close(fd)
-    # The names of mount points and cgroups are bytes to the kernel.
-    return os.fsdecode(b"".join(parts))

@@ -58,8 +58,7 @@ def checkpoint(container: Container, options: CriuOptions) -> None:
         entry = Entry.open(container.root, container.id)
         try:
             with Yard(entry) as yard:
-                if yard.path:
-                    fields["cgroup_yard"] = yard.path
+                fields.update(yard.fields)
                 _dump(container, criu, options, fields, was_paused=status == "paused")
         finally:
             entry.close()

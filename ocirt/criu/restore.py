@@ -82,8 +82,7 @@ class Restoration(Creation):
         # By criu's own mounts, not ours: it mounts something below the directory in which it works.
         fields["work_dir_fd"] = self._keep(images.open_as(service.pid, self._work_fd))
         with preparation.Room(compilation), Yard(self.entry) as yard:
-            if yard.path:
-                fields["cgroup_yard"] = yard.path
+            fields.update(yard.fields)
             self._restore(service, fields)
 
     def _restore(self, service: Service, fields: dict[str, Any]) -> None:

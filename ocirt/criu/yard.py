@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 
+from ocirt.cgroup.directory import read
 from ocirt.cgroup.layout import cgroup_mounts
 from ocirt.errors import StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ocirt.state import Entry
 
 
@@ -39,23 +42,23 @@ def hierarchies(mountinfo: str, own: str) -> dict[str, str]:
 
 
 class Yard:
-    """A yard in the state directory of *entry*, there within the ``with`` block. ``path`` is for criu, "" where there
-    is none.
+    """A yard in the state directory of *entry*, there within the ``with`` block. ``fields`` are what a
+    request to criu has of it, none where there is no yard.
 
     The links in it are relative, and it is named by a descriptor of ours: while criu restores, a mount namespace of its
     own has something else in the place of the state directory, and "/" can be the container's root.
     """
 
-    __slots__ = ("_entry", "_fd", "_name", "path")
+    __slots__ = ("_entry", "_fd", "_name", "fields")
 
     def __init__(self, entry: Entry) -> None:
         self._entry = entry
         self._fd = -1
         self._name = f"cgroups-{os.getpid()}"
-        self.path = ""
+        self.fields: dict[str, Any] = {}
 
     def __enter__(self) -> Yard:
-        found = hierarchies(_read("/proc/self/mountinfo"), _read("/proc/self/cgroup"))
+        found = hierarchies(read("/proc/self/mountinfo"), read("/proc/self/cgroup"))
         if not found:
             return self
         self._entry.make_directory(self._name)
@@ -70,7 +73,7 @@ class Yard:
             raise StepError(
                 f"link the cgroup hierarchies in {directory}", error.errno or 0, filename=directory
             ) from None
-        self.path = f"/proc/{os.getpid()}/fd/{self._fd}"
+        self.fields["cgroup_yard"] = f"/proc/{os.getpid()}/fd/{self._fd}"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,8 +81,3 @@ class Yard:
             os.close(self._fd)
             self._fd = -1
         self._entry.remove_directory(self._name)
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return file.read()

@@ -53,12 +53,13 @@ def test_a_yard_leads_to_the_hierarchies_and_is_gone_afterwards(
     (tmp_path / "far" / "away").mkdir(parents=True)
     (tmp_path / "root").symlink_to(tmp_path / "far" / "away")
     texts = {"/proc/self/mountinfo": V2.replace("/sys/fs/cgroup", str(unified)), "/proc/self/cgroup": "0::/\n"}
-    monkeypatch.setattr(yard, "_read", texts.__getitem__)
+    monkeypatch.setattr(yard, "read", texts.__getitem__)
     entry = Entry.reserve(str(tmp_path / "root"), "box")
     try:
         with Yard(entry) as made:
-            assert os.path.samefile(f"{made.path}/unified", unified)
-            assert not os.readlink(f"{made.path}/unified").startswith("/")
+            path = made.fields["cgroup_yard"]
+            assert os.path.samefile(f"{path}/unified", unified)
+            assert not os.readlink(f"{path}/unified").startswith("/")
         assert os.listdir(entry.path) == []
     finally:
         entry.close()
