@@ -176,24 +176,30 @@ def _drop_nulls(document: object, text: bytes) -> object:
 
 
 def _respell(resources: object) -> object:
-    """*resources*, changed in place: names that differ from the spec's only in the case of letters are the spec's.
-    Where both are there, the other one is unknown and stays."""
+    """*resources*, changed in place: names that differ from the spec's only in the case of letters are the spec's. Of
+    several that are the same then the last one counts, of objects each member."""
     pending = [resources]
     while pending:
         value = pending.pop()
         if type(value) is dict:
             if not RESOURCES_NAMES.issuperset(value):
-                spellings = {name.lower(): name for name in RESOURCES_NAMES}
-                for name in [name for name in value if name not in RESOURCES_NAMES]:
-                    known = spellings.get(name.lower())
-                    if known is not None and known not in value:
-                        value[known] = value.pop(name)
+                _respell_members(value)
             for name, member in value.items():
                 if name not in _NAMED_BY_USERS:
                     pending.append(member)
         elif type(value) is list:
             pending.extend(value)
     return resources
+
+
+def _respell_members(value: dict[str, Any]) -> None:
+    spellings = {name.lower(): name for name in RESOURCES_NAMES}
+    members = list(value.items())
+    value.clear()
+    for name, member in members:
+        known = name if name in RESOURCES_NAMES else spellings.get(name.lower(), name)
+        before = value.get(known)
+        value[known] = {**before, **member} if type(before) is dict and type(member) is dict else member
 
 
 def _read(path: str, dir_fd: int | None, *, pipes: bool) -> bytes:

@@ -197,17 +197,21 @@ def test_a_member_that_is_null_counts_as_absent(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_case_of_letters_does_not_matter_in_names_of_resources(tmp_path: pathlib.Path) -> None:
-    resources = {"CPU": {"Cpus": "0"}, "hugepageLimits": [{"pagesize": "2MB", "LIMIT": 0}]}
+    resources = {
+        "cpu": {"shares": 2, "cpus": "1"},
+        "CPU": {"Cpus": "0"},
+        "hugepageLimits": [{"pagesize": "2MB", "LIMIT": 0}],
+    }
     linux = {**default_config()["linux"], "resources": resources}
     config = load.load_bundle(write_bundle(tmp_path / "b", edited(linux=linux))).config
-    wanted = {"cpu": {"cpus": "0"}, "hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}
+    wanted = {"cpu": {"shares": 2, "cpus": "0"}, "hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}
     assert config["linux"]["resources"] == wanted
     (tmp_path / "r.json").write_text(json.dumps(resources))
     assert load.load_resources(str(tmp_path / "r.json")) == wanted
 
 
 def test_the_case_of_letters_matters_in_all_other_names(tmp_path: pathlib.Path) -> None:
-    resources = {"unified": {"CPU": "1"}, "rdma": {"Limit": {"hcaHandles": 1}}, "pids": {"limit": 1, "Limit": 2}}
+    resources = {"unified": {"CPU": "1"}, "rdma": {"Limit": {"hcaHandles": 1}}, "other": {"x": 1}}
     linux = {**default_config()["linux"], "resources": resources, "Sysctl": {}}
     config = load.load_bundle(write_bundle(tmp_path / "b", edited(linux=linux, Hostname="other"))).config
     assert config["linux"]["resources"] == resources
