@@ -181,15 +181,15 @@ class Cgroup:
         made, StepError, and what was made is removed again.
         """
         if not self._has_begun:
-            self._refuse_occupied()
             self.made = []
+            self._refuse_occupied()
         self._make_all(settings, self.directories[:-1] if self._has_begun else self.directories)
         self.created = True
 
     def begin(self) -> None:
         """Make the v2 directory, for a process to be born in while `create` makes those of v1. StepError as there."""
-        self._refuse_occupied()
         self.made = []
+        self._refuse_occupied()
         self._make_all((), self.directories[-1:])
         self._has_begun = True
 

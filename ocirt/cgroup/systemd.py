@@ -112,10 +112,10 @@ class Scope(Cgroup):
     def create(self, settings: Sequence[Setting] = (), pid: int = 0) -> None:
         """Start the scope with the process *pid* in it. Else as `Cgroup.create`; in hierarchies that systemd does not
         use there are only the directories, and the process has to enter."""
+        self.made = []  # until something is: `delete` has to leave what is refused to whose it is
         self._refuse_occupied()
         # A frozen process would not even end when systemd stops the scope.
         self._refuse_frozen()
-        self.made = []
         accounting = ("CPUAccounting", "MemoryAccounting", "TasksAccounting")
         properties: list[Property] = [
             ("Description", ("s", self.description)),
