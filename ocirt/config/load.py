@@ -6,7 +6,7 @@ imported, which finds all errors and their places in the text.
 
 Three liberties are those of Go's decoder, with which every other runtime's users grew up: of a name that an object has
 twice the last one counts, a member whose value is ``null`` counts as absent, and in ``linux.resources`` the case of
-letters in names does not matter. Elsewhere it does; there, a limit that runc keeps would be ignored without a word.
+letters in names does not matter, or a limit that runc keeps would be ignored without a word. Elsewhere it does.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ def hierarchies(mountinfo: str, own: str) -> dict[str, str]:
 
 
 class Yard:
-    """A yard in the state directory of *entry*, there within the ``with`` block. ``fields`` are what a
-    request to criu has of it, none where there is no yard.
+    """A yard in the state directory of *entry*, there within the ``with`` block. ``fields`` are what a request to criu
+    has of it, none where there is no yard.
 
     The links in it are relative, and it is named by a descriptor of ours: while criu restores, a mount namespace of its
     own has something else in the place of the state directory, and "/" can be the container's root.

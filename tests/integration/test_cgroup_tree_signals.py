@@ -117,7 +117,7 @@ def test_another_signal_leaves_a_frozen_container_frozen(children: list[int]) ->
     cgroup.freeze()
     cgroup.kill(signal.SIGTERM)
     assert cgroup.frozen
-    time.sleep(0.05)
+    time.sleep(0.05)  # in which a process that the signal ends would be gone
     assert cgroup.pids() == [pid]
     cgroup.thaw()
     assert status_of(pid) == 7
