@@ -294,6 +294,15 @@ class Cgroup:
         except OSError as error:
             raise _failed("enter cgroup " + directory.path, error, directory.path) from error
 
+    def open_v2_entry_fd(self) -> int:
+        """A descriptor of v2's ``cgroup.procs``: for a process that cannot be born in there. StepError."""
+        if (directory := self._v2) is None:
+            raise InternalError("a plan for a v2 cgroup met a container without one")
+        try:
+            return os.open(directory.path + "/cgroup.procs", WRITE)
+        except OSError as error:
+            raise _failed("enter cgroup " + directory.path, error, directory.path) from error
+
     def pids(self) -> list[int]:
         """The container's processes, those in sub-cgroups too; none when the cgroup is gone. StepError."""
         if (directory := self._counter) is None:

@@ -76,6 +76,8 @@ class Doer:
             if not self._entry_fds:
                 self._entry_fds = self.cgroup.open_entry_fds()[::-1]
             return self._entry_fds.pop()
+        if source.kind == "cgroup2-entry":
+            return self.cgroup.open_v2_entry_fd()
         if source.kind == "hook-input":
             from ocirt import hooks
 

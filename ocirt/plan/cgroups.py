@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ocirt.errors import UnsupportedError
+from ocirt.plan.namespaces import joins_cgroup_early
 from ocirt.plan.op import Op, Source, host_op
 
 TYPE_CHECKING = False
@@ -56,10 +57,14 @@ def _create(c: Compilation, paths: list[str]) -> list[Op]:
 
 
 def join(c: Compilation) -> list[Op]:
-    return [
+    ops = [
         Op("JOIN_CGROUP", f"join cgroup {path}", _origin(c), sources=(Source("cgroup-entry", index=index),))
         for index, (_, _, path) in enumerate(c.host.hierarchies)
     ]
+    if c.host.cgroup2 and not c.host.unit and joins_cgroup_early(c):
+        step = f"join cgroup {c.host.cgroup2[1]}"
+        ops.append(Op("JOIN_CGROUP", step, _origin(c), sources=(Source("cgroup2-entry"),)))
+    return ops
 
 
 def _limits(c: Compilation) -> list[Op]:

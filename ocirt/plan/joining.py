@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirt.plan.namespaces import NAMESPACES
+from ocirt.plan.namespaces import NAMESPACES, joins_cgroup_early
 from ocirt.plan.op import Op, Source
 
 TYPE_CHECKING = False
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def namespaces(c: Compilation) -> list[Op]:
     """All namespaces of the init but one in one setns(2) on its pidfd (Linux 5.8)."""
     flags = 0
-    kinds = [kind for kind in NAMESPACES if c.has_namespace(kind) and kind != "cgroup"]
+    late = () if joins_cgroup_early(c) else ("cgroup",)
+    kinds = [kind for kind in NAMESPACES if c.has_namespace(kind) and kind not in late]
     for kind in kinds:
         flags |= NAMESPACES[kind][0]
     if not flags:
@@ -30,7 +31,7 @@ def namespaces(c: Compilation) -> list[Op]:
 
 
 def clone(c: Compilation) -> list[Op]:
-    if not c.host.cgroup2 or c.host.unit:
+    if not c.host.cgroup2 or c.host.unit or joins_cgroup_early(c):
         return [Op("CLONE", "clone the process")]
     return [Op("CLONE", f"enter cgroup {c.host.cgroup2[1]} with a new process", sources=(Source("cgroup"),))]
 
@@ -44,9 +45,8 @@ def root(c: Compilation) -> list[Op]:
 
 
 def cgroup_namespace(c: Compilation) -> list[Op]:
-    """Behind the cgroup: with the mount option nsdelegate, nobody in a cgroup namespace can move a process into it that
-    comes from outside (ENOENT, cgroup-v2.rst, "Delegation Containment")."""
-    if not c.has_namespace("cgroup"):
+    """Behind the cgroup, where it can be."""
+    if not c.has_namespace("cgroup") or joins_cgroup_early(c):
         return []
     source = Source("init")
     flag = NAMESPACES["cgroup"][0]

@@ -45,7 +45,8 @@ def join(c: Compilation) -> list[Op]:
     Root joins the user namespace last, since it may enter the others only with the privileges it loses there; an
     ordinary user joins it first, since only there has it any.
     """
-    kinds = [kind for kind in NAMESPACES if kind in c.join_namespaces and kind not in ("user", *_late(c))]
+    late = () if joins_cgroup_early(c) else ("cgroup",)
+    kinds = [kind for kind in NAMESPACES if kind in c.join_namespaces and kind not in ("user", *late)]
     # A mount namespace that is joined hides the host's files, so it comes after everything that has a path; nothing has
     # one here (the runtime opens all), but the order is the one that people expect to read.
     kinds.sort(key=lambda kind: kind == "mount")
@@ -54,10 +55,14 @@ def join(c: Compilation) -> list[Op]:
     return [_join(c, kind) for kind in kinds]
 
 
-def _late(c: Compilation) -> tuple[str, ...]:
-    """A cgroup namespace is joined behind the cgroup: with the mount option nsdelegate, nobody in it can move a process
-    into it that comes from outside (ENOENT). With a user namespace there would be no privilege left to join it."""
-    return () if c.has_namespace("user") else ("cgroup",)
+def joins_cgroup_early(c: Compilation) -> bool:
+    """Whether a cgroup namespace is joined before the v2 cgroup: in a user namespace no privilege would be left for it.
+
+    With the mount option nsdelegate, nobody in a cgroup namespace can move a process into it that comes from outside,
+    by clone(2) neither (ENOENT, cgroup-v2.rst, "Delegation Containment"); but whoever is given a descriptor of
+    cgroup.procs from outside can.
+    """
+    return "cgroup" in c.join_namespaces and c.has_namespace("user")
 
 
 def _join(c: Compilation, kind: str) -> Op:
@@ -100,7 +105,8 @@ def clone(c: Compilation) -> list[Op]:
     flags = 0
     for kind in kinds:
         flags |= NAMESPACES[kind][0]
-    sources = (Source("cgroup"),) if c.host.cgroup2 and not c.host.unit else ()
+    is_born_there = c.host.cgroup2 and not c.host.unit and not joins_cgroup_early(c)
+    sources = (Source("cgroup"),) if is_born_there else ()
     with_namespaces = f" with new {', '.join(kinds)} namespaces" if kinds else ""
     into = " into its cgroup" if sources else ""
     return [
@@ -142,8 +148,8 @@ def keeps_groups(c: Compilation) -> bool:
 
 
 def cgroup(c: Compilation) -> list[Op]:
-    if "cgroup" in _late(c) and "cgroup" in c.join_namespaces:
-        return [_join(c, "cgroup")]
+    if "cgroup" in c.join_namespaces:
+        return [] if joins_cgroup_early(c) else [_join(c, "cgroup")]
     if "cgroup" not in c.create_namespaces:
         return []
     return [Op("CGROUP_NAMESPACE", "create cgroup namespace", c.create_namespaces["cgroup"])]

@@ -32,7 +32,7 @@ class Source:
     open_tree(2)), "container-tree" (the same in the container's mounts as they are by then), "filesystem" (a new one of
     type ``path``, with the source and the options in ``data`` and the attributes ``index``), "path" (O_PATH),
     "namespace" (read-only), or a word for what only the launch knows: "console", "listener", "hook-input",
-    "hook-stdout", "hook-stderr", "cgroup-entry", "delegated-cgroup", "cgroup", "init",
+    "hook-stdout", "hook-stderr", "cgroup-entry", "cgroup2-entry", "delegated-cgroup", "cgroup", "init",
     "init-root". The first four may have an ``id_map``.
     A tree without ``follow`` is that of the symbolic link at the end of the path; of one that ``is_locked`` the op may
     take away no attribute that protects the host.

@@ -220,6 +220,32 @@ def test_a_whole_pod_with_a_user_namespace_can_be_joined(runtime: Runtime, bundl
         assert found[name] == os.readlink(f"/proc/{other.pid}/ns/{name}")
 
 
+@pytest.mark.parametrize("owner", ["container", "host"])
+def test_a_cgroup_namespace_can_be_joined_by_who_is_in_a_user_namespace(
+    runtime: Runtime, mapped: Bundle, make_bundle: Any, owner: str
+) -> None:
+    """On cgroup2 with nsdelegate nobody in a cgroup namespace can bring a process into it that comes from outside; and
+    nobody in a user namespace can join a cgroup namespace that belongs to the host."""
+    first: Bundle = make_bundle("first")
+    first.add_namespace("cgroup")
+    if owner == "container":
+        first.map_ids((0, HOST_ID, SIZE))
+        mapped.remove_namespace("user")
+        del mapped.linux["uidMappings"], mapped.linux["gidMappings"]
+    other: Container = runtime.start_paused_program(first)
+    if owner == "container":
+        mapped.add_namespace("user", f"/proc/{other.pid}/ns/user")
+    mapped.remove_namespace("cgroup")
+    mapped.add_namespace("cgroup", f"/proc/{other.pid}/ns/cgroup")
+    container = runtime.start_paused_program(mapped)
+    assert os.readlink(f"/proc/{container.pid}/ns/cgroup") == os.readlink(f"/proc/{other.pid}/ns/cgroup")
+    found = container.probe("namespaces")
+    assert found["cgroup"] == os.readlink(f"/proc/{other.pid}/ns/cgroup")
+    cgroups = Path(f"/proc/{container.pid}/cgroup").read_text()
+    assert f"/{container.id}\n" in cgroups
+    assert f"/{other.id}\n" not in cgroups
+
+
 def test_a_user_namespace_without_maps_is_refused(runtime: Runtime, bundle: Bundle) -> None:
     bundle.add_namespace("user")
     runtime.run(bundle).fails("config.json#/linux", "Mappings")

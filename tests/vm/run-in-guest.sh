@@ -32,7 +32,7 @@ fi
 
 if [[ " $*" != *" tests/"* ]]; then
 	set -- "$@" tests/integration/test_{systemd,systemd_annotations,cgroup_tree,cgroup_tree_limits,cgroup_tree_signals}.py \
-		tests/integration/test_container_{apparmor,cgroup_faults,checkpoint,devices,events,hotplug,limits,pause,rootless,rootless_changes,stress,update}.py \
+		tests/integration/test_container_{apparmor,cgroup_faults,checkpoint,devices,events,hotplug,limits,pause,rootless,rootless_changes,stress,update,user_namespaces}.py \
 		tests/security/test_cve_2026_119101.py
 fi
 # An emulated machine is slow, and tests must not fail for it.
