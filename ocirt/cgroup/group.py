@@ -269,16 +269,18 @@ class Cgroup:
 
     # -- processes ---------------------------------------------------------------------------------------------------
 
-    def open_entry_fds(self) -> list[int]:
-        """A descriptor of every v1 ``tasks`` file: a single-threaded process that writes "0" to each is in. StepError.
+    def open_entry_fds(self, version: int = 1) -> list[int]:
+        """Descriptors through which a single-threaded process that writes "0" to each enters. StepError.
 
-        Not ``cgroup.procs``: for that the kernel waits for an RCU grace period, 7 to 15 ms on a quiet machine.
+        On v1 of ``tasks``: for ``cgroup.procs``, all that v2 has, the kernel waits for an RCU grace period, 7 to 15 ms
+        on a quiet machine. Most are born in their v2 cgroup instead.
         """
+        name = "/tasks" if version == 1 else "/cgroup.procs"
         fds: list[int] = []
         for directory in self.directories:
-            if directory.version == 1:
+            if directory.version == version:
                 try:
-                    fds.append(os.open(directory.path + "/tasks", WRITE))
+                    fds.append(os.open(directory.path + name, WRITE))
                 except OSError as error:
                     for fd in fds:
                         os.close(fd)
@@ -291,15 +293,6 @@ class Cgroup:
             return None
         try:
             return os.open(directory.path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            raise _failed("enter cgroup " + directory.path, error, directory.path) from error
-
-    def open_v2_entry_fd(self) -> int:
-        """A descriptor of v2's ``cgroup.procs``: for a process that cannot be born in there. StepError."""
-        if (directory := self._v2) is None:
-            raise InternalError("a plan for a v2 cgroup met a container without one")
-        try:
-            return os.open(directory.path + "/cgroup.procs", WRITE)
         except OSError as error:
             raise _failed("enter cgroup " + directory.path, error, directory.path) from error
 
@@ -412,9 +405,7 @@ class Cgroup:
 
     @property
     def _v2(self) -> Directory | None:
-        if self.directories and self.directories[-1].version == 2:
-            return self.directories[-1]
-        return None
+        return next((directory for directory in self.directories[-1:] if directory.version == 2), None)
 
     @property
     def _freezer(self) -> Directory | None:

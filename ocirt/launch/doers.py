@@ -77,7 +77,7 @@ class Doer:
                 self._entry_fds = self.cgroup.open_entry_fds()[::-1]
             return self._entry_fds.pop()
         if source.kind == "cgroup2-entry":
-            return self.cgroup.open_v2_entry_fd()
+            return self.cgroup.open_entry_fds(2)[0]
         if source.kind == "hook-input":
             from ocirt import hooks
 
