@@ -93,8 +93,10 @@ op_function op_oom_score_adj, op_raise_rlimit, op_join_namespace, op_time_namesp
 /* rootfs.c */
 op_function op_host_propagation, op_rootfs, op_root_readonly, op_pivot_root, op_move_root, op_chroot,
 	op_root_propagation;
+int enter_root(int root_fd);
 /* mount.c */
 op_function op_mount, op_bind, op_mount_readonly, op_readonly_path, op_mask_path;
+int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propagation);
 int mount_empty_directory(struct init *init, const char *option, int target_fd);
 /* running.c */
 op_function op_open_root, op_unmount, op_remove_node, op_exit;
@@ -102,7 +104,6 @@ op_function op_open_root, op_unmount, op_remove_node, op_exit;
 int detach_host_mounts(struct init *init);
 /* copy_up.c */
 int copy_up(int target_fd, int mount_fd);
-int mount_attach(struct init *init, int mount_fd, int target_fd, uint64_t propagation);
 /* device.c */
 op_function op_mkdir, op_device, op_symlink;
 /* console.c */

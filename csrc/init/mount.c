@@ -377,6 +377,16 @@ int op_mount_readonly(struct init *init, const struct ocirt_op *op)
 	return ret < 0 ? ret : set_attributes(fd, 0, MOUNT_ATTR_RDONLY, 0);
 }
 
+/* Covers the target with a read-only clone of the mounts at from_fd. */
+static int attach_readonly(struct init *init, int from_fd, unsigned at_flags, int target_fd)
+{
+	cleanup_close int tree_fd =
+		(int)sys_open_tree(from_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | at_flags);
+	int ret = tree_fd < 0 ? tree_fd : set_attributes(tree_fd, 0, MOUNT_ATTR_RDONLY, 0);
+
+	return ret < 0 ? ret : mount_attach(init, tree_fd, target_fd, 0);
+}
+
 /* A missing path has nothing to protect. */
 static int open_existing(struct init *init, const struct ocirt_op *op, int *ret_fd)
 {
@@ -387,7 +397,7 @@ static int open_existing(struct init *init, const struct ocirt_op *op, int *ret_
 
 int op_readonly_path(struct init *init, const struct ocirt_op *op)
 {
-	cleanup_close int target_fd = -1, tree_fd = -1;
+	cleanup_close int target_fd = -1;
 	int ret = open_existing(init, op, &target_fd);
 
 	if (ret < 0 || target_fd < 0)
@@ -395,13 +405,7 @@ int op_readonly_path(struct init *init, const struct ocirt_op *op)
 	ret = is_root(init, target_fd);
 	if (ret)
 		return ret < 0 ? ret : set_attributes(target_fd, 0, MOUNT_ATTR_RDONLY, 0);
-	tree_fd = (int)sys_open_tree(target_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
-	if (tree_fd < 0)
-		return tree_fd;
-	ret = set_attributes(tree_fd, 0, MOUNT_ATTR_RDONLY, 0);
-	if (ret < 0)
-		return ret;
-	return mount_attach(init, tree_fd, target_fd, 0);
+	return attach_readonly(init, target_fd, AT_RECURSIVE, target_fd);
 }
 
 /* The host's /dev/null, and really the null device: the container's could be anything (CVE-2025-31133). */
@@ -424,19 +428,10 @@ static int open_null(struct init *init)
 
 static int mask_file(struct init *init, int target_fd)
 {
-	cleanup_close int tree_fd = -1;
 	int ret = open_null(init);
 
-	if (ret < 0)
-		return ret;
-	tree_fd = (int)sys_open_tree(init->null_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-	if (tree_fd < 0)
-		return tree_fd;
 	/* A device can be written through a read-only mount, but its inode, which is the host's, cannot be changed. */
-	ret = set_attributes(tree_fd, 0, MOUNT_ATTR_RDONLY, 0);
-	if (ret < 0)
-		return ret;
-	return mount_attach(init, tree_fd, target_fd, 0);
+	return ret < 0 ? ret : attach_readonly(init, init->null_fd, 0, target_fd);
 }
 
 /* All directories that are covered share one empty read-only tmpfs: the first is the filesystem, the others are clones of its

@@ -106,15 +106,7 @@ int op_enter_root(struct init *init, const struct ocirt_op *op)
 	cleanup_close int fd = -1;
 	int ret = channel_slot(init, op->slot, &fd);
 
-	if (ret < 0)
-		return ret;
-	ret = (int)SYS(__NR_fchdir, fd);
-	if (ret < 0)
-		return ret;
-	ret = (int)SYS(__NR_chroot, ".");
-	if (ret < 0)
-		return ret;
-	return (int)SYS(__NR_chdir, "/");
+	return ret < 0 ? ret : enter_root(fd);
 }
 
 int op_become_root(struct init *init, const struct ocirt_op *op)

@@ -103,9 +103,9 @@ int op_pivot_root(struct init *init, const struct ocirt_op *op)
 	return (int)SYS(__NR_chdir, "/");
 }
 
-static int enter_root_fd(struct init *init)
+int enter_root(int root_fd)
 {
-	int ret = (int)SYS(__NR_fchdir, init->root_fd);
+	int ret = (int)SYS(__NR_fchdir, root_fd);
 
 	if (ret < 0)
 		return ret;
@@ -128,13 +128,13 @@ int op_move_root(struct init *init, const struct ocirt_op *op)
 	ret = detach_host_mounts(init);
 	if (ret < 0)
 		return ret;
-	return enter_root_fd(init);
+	return enter_root(init->root_fd);
 }
 
 int op_chroot(struct init *init, const struct ocirt_op *op)
 {
 	(void)op;
-	return enter_root_fd(init);
+	return enter_root(init->root_fd);
 }
 
 int op_root_propagation(struct init *init, const struct ocirt_op *op)
