@@ -110,9 +110,10 @@ def dumped_mounts(found: Iterable[External], mount_point: Callable[[External], s
     return [{"key": point, "val": name} for point, name in pairs.items()]
 
 
-def restored_mounts(found: Iterable[External]) -> list[dict[str, str]]:
-    """The field ext_mnt of a restore."""
-    pairs = {_readable(each.name, each): _readable(each.source, each) for each in found}
+def restored_mounts(found: Iterable[External], real: Callable[[str], str]) -> list[dict[str, str]]:
+    """The field ext_mnt of a restore. *real* is realpath(3): criu 3.17 wants a name at the end of the path, where
+    a source may have "." or ".."."""
+    pairs = {_readable(each.name, each): _readable(real(each.source), each) for each in found}
     return [{"key": name, "val": source} for name, source in pairs.items()]
 
 

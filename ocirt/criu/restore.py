@@ -102,7 +102,7 @@ class Restoration(Creation):
         fields["root"] = self.entry.path
         self._streams = Streams.read(self._image_fd)
         self._externals = request.externals(compilation)
-        fields["ext_mnt"] = request.restored_mounts(self._externals)
+        fields["ext_mnt"] = request.restored_mounts(self._externals, os.path.realpath)
         path = config_file(compilation)
         if path is not None:
             fields["config_file"] = path

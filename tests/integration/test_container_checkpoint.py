@@ -222,6 +222,16 @@ def test_mount_points_are_made_again(
     assert not parse_mounts(Path("/proc/self/mountinfo").read_text()).keys() & {str(other.rootfs / "data")}
 
 
+@pytest.mark.parametrize("source", ["volume/.", "volume/below/.."])
+def test_a_source_may_end_in_dots(runtime: Runtime, bundle: Bundle, saved: Saved, source: str) -> None:
+    (bundle.path / "volume/below").mkdir(parents=True)
+    (bundle.path / "volume/file").write_text("text")
+    bundle.add_mount("/data", None, source, "bind", "ro")
+    start_and_save(runtime, bundle, saved, "await-signal")
+    second = restore(runtime, bundle, saved)
+    assert second.probe("cat", "/data/file") == "text"
+
+
 def test_a_destination_may_lead_through_a_link(runtime: Runtime, bundle: Bundle, saved: Saved, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
     bundle.mkdir("/real/conf")

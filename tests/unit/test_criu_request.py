@@ -29,7 +29,7 @@ def bind(destination: str, source: str = "/src", *options: str, **more: Any) -> 
 
 def test_a_bind_mount_has_the_name_of_its_destination() -> None:
     found = request.externals(compilation(mounts=[bind("/data//x/", "relative", "ro", "nosuid")]))
-    assert request.restored_mounts(found) == [{"key": "/data/x", "val": "/b/relative"}]
+    assert request.restored_mounts(found, str) == [{"key": "/data/x", "val": "/b/relative"}]
     assert (found[0].attributes, found[0].tree_attributes) == (3, 0)
 
 
@@ -47,13 +47,13 @@ def test_a_dumped_mount_is_where_it_is_now() -> None:
 
 def test_masked_files_have_one_name() -> None:
     found = request.externals(compilation(linux={"maskedPaths": ["/proc/kcore", "/proc/keys"]}))
-    assert request.restored_mounts(found) == [{"key": "/dev/null", "val": "/dev/null"}]
+    assert request.restored_mounts(found, str) == [{"key": "/dev/null", "val": "/dev/null"}]
     assert [external.attributes for external in found] == [1, 1]
 
 
 def test_devices_of_a_user_namespace_are_the_hosts() -> None:
     c = compilation(linux={"namespaces": [*OWN, {"type": "user"}]})
-    pairs = request.restored_mounts(request.externals(c))
+    pairs = request.restored_mounts(request.externals(c), str)
     assert {"key": "/dev/null", "val": "/dev/null"} in pairs
     assert {"key": "/dev/tty", "val": "/dev/tty"} in pairs
 
@@ -66,7 +66,7 @@ def test_devices_of_a_user_namespace_are_the_hosts() -> None:
 def test_brackets_that_criu_would_misread_are_refused(destination: str, source: str, place: str) -> None:
     def pairs() -> None:
         found = request.externals(compilation(mounts=[bind(destination, source)]))
-        request.restored_mounts(found)
+        request.restored_mounts(found, str)
         request.dumped_mounts(found, lambda external: place)
 
     with pytest.raises(UnsupportedError, match=r"\]:.*config.json#/mounts/0"):
