@@ -48,7 +48,8 @@ enum ocirt_op_code {
 	OCIRT_HOSTNAME,         /* text */
 	OCIRT_DOMAINNAME,       /* text */
 	OCIRT_HOST_PROPAGATION, /* a: MS_* flags for "/" of the new mount namespace */
-	OCIRT_ROOTFS,  /* slot: mount tree, or path: host path; path: where it is attached; a: MS_* propagation */
+	OCIRT_ROOTFS, /* slot: mount tree, or path: host path; path: where it is attached; a: MS_* propagation of what is mounted
+			 below the root, b: of the root */
 	OCIRT_MOUNT,   /* path: target, text: filesystem type, data: source and options, a: attributes, c: propagation;
 			 option security.selinux=LABEL: the extended attribute of the root */
 	OCIRT_BIND,    /* path: target, slot or text: source, a/b: attributes to set and clear, c: propagation */
@@ -111,6 +112,7 @@ enum ocirt_op_flag {
 		8192, /* BIND: where the source is a link (SOURCE_LINK), the same link is made at the target */
 	OCIRT_CLEAR_OTHERS = 16384, /* BIND: attributes that are not set are cleared, where they are not locked */
 	OCIRT_READ_BACK = 32768,    /* CPU_AFFINITY: what has come of it is left in slot 0 */
+	OCIRT_FROM_PROCFS = 65536,  /* BIND: the source is to lie on procfs */
 	OCIRT_WITH_HOME = 1024,     /* HOOK: HOME is set as for the program */
 	OCIRT_COPY_UP = 512,        /* MOUNT: what the target holds is copied into the new filesystem */
 	OCIRT_OPTIONAL = 256,       /* a kernel or a policy without it is tolerated */
@@ -189,6 +191,7 @@ enum ocirt_error_detail {
 	OCIRT_DETAIL_SOURCE,           /* MOUNT, BIND: at the source */
 	OCIRT_DETAIL_PROCFS,           /* the target lies on procfs */
 	OCIRT_DETAIL_NOT_PROCFS,       /* /proc is not a procfs */
+	OCIRT_DETAIL_FROM_PROCFS,      /* FROM_PROCFS */
 	OCIRT_DETAIL_UNREACHABLE,      /* CHDIR: the directory is outside the root */
 	OCIRT_DETAIL_NO_INTERPRETER,   /* EXECVE: the file is there, its interpreter is not */
 	OCIRT_DETAIL_CRLF,             /* EXECVE: the first line ends in CR LF */

@@ -355,6 +355,15 @@ int op_bind(struct init *init, const struct ocirt_op *op)
 	ret = (int)sys_fstat(tree_fd, &st);
 	if (ret < 0)
 		return ret;
+	if (op->flags & OCIRT_FROM_PROCFS) {
+		ret = is_on_procfs(tree_fd);
+		if (ret == 0) {
+			init->detail = OCIRT_DETAIL_FROM_PROCFS;
+			return -EINVAL;
+		}
+		if (ret < 0)
+			return ret;
+	}
 	if (S_ISLNK_(st.st_mode) && op->flags & OCIRT_COPY_LINK)
 		return copy_link(init, op, tree_fd);
 	ret = open_target(init, op, S_ISDIR_(st.st_mode), &target_fd);

@@ -41,7 +41,7 @@ static int open_attach_point(const char *path, int tree_fd, int *ret_fd)
 int op_rootfs(struct init *init, const struct ocirt_op *op)
 {
 	cleanup_close int tree_fd = -1, point_fd = -1;
-	struct mount_attr attr = { .propagation = op->a };
+	struct mount_attr of_tree = { .propagation = op->a }, of_root = { .propagation = op->b };
 	int ret;
 
 	if (op->slot != OCIRT_NO_SLOT) {
@@ -53,7 +53,10 @@ int op_rootfs(struct init *init, const struct ocirt_op *op)
 	}
 	if (ret < 0)
 		return ret;
-	ret = (int)sys_mount_setattr(tree_fd, AT_RECURSIVE, &attr);
+	ret = (int)sys_mount_setattr(tree_fd, AT_RECURSIVE, &of_tree);
+	if (ret < 0)
+		return ret;
+	ret = (int)sys_mount_setattr(tree_fd, 0, &of_root);
 	if (ret < 0)
 		return ret;
 	ret = open_attach_point(op_path(init, op), tree_fd, &point_fd);

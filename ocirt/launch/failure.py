@@ -37,12 +37,17 @@ def to_error(report: Report, ops: list[Op], hook_output: bytes = b"") -> OcirtEr
         return _lookup_error(report, op)
     if op.kind == "EXECVE":
         return _exec_error(report, op)
-    step, hint = op.step, None
-    if report.detail == lib.OCIRT_DETAIL_UNREACHABLE:
+    step, hint, error = op.step, None, report.error
+    if op.kind == "OOM_SCORE_ADJ" and error == errnos.EACCES:
+        # The kernel says this for the want of a capability; engines take it for a program that may not be executed.
+        error, hint = errnos.EPERM, "less than the runtime has itself needs CAP_SYS_RESOURCE"
+    elif report.detail == lib.OCIRT_DETAIL_UNREACHABLE:
         hint = "the directory lies outside of the container's root filesystem"
         step += " (current working directory is outside of container mount namespace root)"
     elif report.detail == lib.OCIRT_DETAIL_PROCFS:
         step += f": {op.path} lies on procfs, which must not be covered"
+    elif report.detail == lib.OCIRT_DETAIL_FROM_PROCFS:
+        step += f": {op.path} cannot be mounted because it is not of type proc"
     elif report.detail == lib.OCIRT_DETAIL_NOT_PROCFS:
         hint = "/proc of the host is not a procfs"
     elif report.error in (errnos.ELOOP, errnos.ENOTDIR) and "NO_SYMLINKS" in op.flags:
@@ -52,7 +57,7 @@ def to_error(report: Report, ops: list[Op], hook_output: bytes = b"") -> OcirtEr
             step += f": filesystem {str(op.text or 'bind')!r} must be mounted on ordinary directory"
     return StepError(
         step,
-        report.error,
+        error,
         filename=op.path or None,
         origin=op.origin,
         where="init",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ocirt.config.rules import PROC_MOUNTS
 from ocirt.errors import ConfigError, UnsupportedError
 from ocirt.plan import cgroup_mounts, labels
 from ocirt.plan.constants import MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
@@ -15,22 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ocirt.plan.op import Compilation
-
-# Files of procfs that may be covered by a mount, as lxcfs does; anything else below /proc is refused (CVE-2019-16884).
-PROC_ALLOWED = frozenset(
-    "/proc/" + name
-    for name in (
-        "cpuinfo",
-        "diskstats",
-        "meminfo",
-        "stat",
-        "swaps",
-        "uptime",
-        "loadavg",
-        "slabinfo",
-        "sys/kernel/ns_last_pid",
-    )
-)
 
 # Filesystems without a device: read-only is a matter of the mount, not of the superblock, which others may share.
 _VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay", "ramfs"))
@@ -121,7 +106,10 @@ def _attributes(options: Options) -> tuple[int, int]:
 
 
 def _proc_flags(destination: str) -> tuple[str, ...]:
-    return ("ON_PROCFS", "NO_SYMLINKS") if destination in PROC_ALLOWED else ()
+    """Nothing but procfs covers /proc itself, and below it a few files alone are covered (CVE-2019-16884)."""
+    if destination == "/proc":
+        return ("ON_PROCFS", "FROM_PROCFS", "NO_SYMLINKS")
+    return ("ON_PROCFS", "NO_SYMLINKS") if destination in PROC_MOUNTS else ()
 
 
 def _bind(c: Compilation, mount: Any, destination: str, options: Options, pointer: str) -> list[Op]:
@@ -213,7 +201,7 @@ def _filesystem(c: Compilation, mount: Any, kind: str, destination: str, options
         if kind != "tmpfs":
             raise ConfigError(f"tmpcopyup is for a tmpfs, found {kind!r}", pointer=pointer + "/options")
         flags += ("COPY_UP",)
-    if destination in PROC_ALLOWED:
+    if destination in PROC_MOUNTS:
         flags += _proc_flags(destination)
     step = f"mount {kind} on {destination}{_said(mount)}"
     mapping = id_map(c, mount, options.id_map, pointer + "/options")

@@ -47,12 +47,13 @@ def attach(c: Compilation) -> list[Op]:
             )
         )
     # A peer of the host's mount would send every mount of the container there, so a shared root starts as a private
-    # one.
-    first = MS_SLAVE if not propagation(c) or propagation(c) & MS_SLAVE else MS_PRIVATE
+    # one. What engines mount in the root for themselves, as for "docker cp", is not for the container.
+    wanted = propagation(c)
+    tree = MS_SLAVE if not wanted or wanted & MS_SLAVE else MS_PRIVATE
+    root = MS_SLAVE if wanted & MS_SLAVE else MS_PRIVATE
     _, sources = c.host_tree(c.rootfs, recursive=True)
-    ops.append(
-        Op("ROOTFS", f"attach root filesystem {c.rootfs}", "/root/path", path=c.rootfs, a=first, sources=sources)
-    )
+    step = f"attach root filesystem {c.rootfs}"
+    ops.append(Op("ROOTFS", step, "/root/path", path=c.rootfs, a=tree, b=root, sources=sources))
     return ops
 
 

@@ -88,7 +88,7 @@ def test_what_a_shared_mount_gets_in_the_container_arrives_on_the_host(
 @pytest.mark.parametrize(
     ("word", "found"),
     [
-        (None, "slave"),
+        (None, "private"),
         ("private", "private"),
         ("rprivate", "private"),
         ("slave", "slave"),
@@ -104,6 +104,24 @@ def test_the_root_has_the_propagation_of_rootfs_propagation(
     if word is not None:
         bundle.linux["rootfsPropagation"] = word
     assert found in mounts_of(runtime, bundle)["/"].propagation_word.split()
+
+
+def test_what_the_host_mounts_in_the_root_later_does_not_arrive(
+    runtime: Runtime, bundle: Bundle, mount_tmpfs: Callable[..., None]
+) -> None:
+    """Engines do so for themselves: docker mounts a container's volumes there once more when it copies files."""
+    root = bundle.path / "other"
+    mount_tmpfs(root, MS_SHARED)
+    (root / "init").write_bytes((bundle.rootfs / "init").read_bytes())
+    (root / "init").chmod(0o755)
+    (root / "later").mkdir()
+    (root / "below").mkdir()
+    mount_tmpfs(root / "below", MS_SHARED)
+    bundle.config["root"]["path"] = str(root)
+    container = runtime.start_paused_program(bundle)
+    mount_tmpfs(root / "later")
+    (root / "later/mark").touch()
+    assert container.probe("ls", "/later") == []
 
 
 @pytest.mark.parametrize("word", ["shared", "rshared"])

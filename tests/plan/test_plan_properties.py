@@ -24,6 +24,7 @@ ALLOWED_IMPORTS = (
     "__future__",
     "collections.abc",
     "ocirt.capabilities",
+    "ocirt.config.rules",
     "ocirt.config.rules_linux",
     "ocirt.config.rules_process",
     "ocirt.config.words",
