@@ -161,7 +161,8 @@ COMMAND = Command(
     arguments="<container-id> <command> [command options]  || -p process.json <container-id>",
     description="""\
 Execute a new process inside the container. What no option says is as for the container's own
-process; the document that -p names says it all (process of config.md).""",
+process. The document that -p names (process of config.md) says it all, but for capabilities,
+umask, oomScoreAdj, labels and scheduling: where it has none, those of the container hold.""",
     flags=(
         CONSOLE_SOCKET_FLAG,
         PIDFD_SOCKET_FLAG,

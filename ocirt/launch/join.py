@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
 _ENTER_CGROUP = "enter cgroup "
 
+#: What holds a process, and is as for the container's own where the document of an exec does not say it.
+_INHERITED = (
+    "apparmorProfile",
+    "capabilities",
+    "execCPUAffinity",
+    "ioPriority",
+    "oomScoreAdj",
+    "scheduler",
+    "selinuxLabel",
+)
+
 
 def join(
     config: dict[str, Any],
@@ -40,7 +51,7 @@ def join(
     the process enters that of the init, unless the options name one.
     """
     compilation = Compilation(config, host.facts(cgroup), id=document["id"])
-    compilation.process = process
+    compilation.process = _completed(process, config.get("process") or {})
     compilation.process_pointer = "process.json#"
     compilation.no_new_keyring = document["noNewKeyring"]
     compilation.preserve_fds = options.all_preserved_fds()
@@ -66,6 +77,16 @@ def join(
         options.warn(warning)
     options.trace_walk(walk)
     return walk
+
+
+def _completed(process: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """*process* with what it takes from the container's *own* one: to say less must not be to get more."""
+    inherited = {name: own[name] for name in _INHERITED if process.get(name) is None and own.get(name) is not None}
+    umask = (own.get("user") or {}).get("umask")
+    user = process.get("user") or {}
+    if umask is not None and user.get("umask") is None:
+        inherited["user"] = {**user, "umask": umask}
+    return {**process, **inherited}
 
 
 def _walk(

@@ -169,6 +169,33 @@ def test_no_new_privs(container: Container) -> None:
     assert container.probe("caps", flags=["--no-new-privs"])["noNewPrivileges"] == 1
 
 
+def test_what_holds_a_process_is_as_for_the_container_where_the_document_does_not_say_it(
+    runtime: Runtime, bundle: Bundle, tmp_path: Path
+) -> None:
+    sets = {kind: ["CAP_KILL"] for kind in ("bounding", "effective", "permitted")}
+    bundle.process.update(
+        user={"uid": 0, "gid": 0, "umask": 0o077, "additionalGids": [9]},
+        capabilities=sets,
+        oomScoreAdj=100,
+        env=["SECRET=1"],
+    )
+    container = runtime.start_paused_program(bundle)
+    path = tmp_path / "process.json"
+
+    def run(**more: Any) -> list[Any]:
+        words = ["/init", "umask", ";", "caps", ";", "id", ";", "env", ";", "cat", "/proc/self/oom_score_adj"]
+        path.write_text(json.dumps({"args": words, "cwd": "/", **more}))
+        return container.runtime("exec", "--process", str(path), container.id).check().values
+
+    umask, caps, found, env, score = run()
+    assert (umask, score) == (0o077, "100\n")
+    assert [int(caps[kind], 16) for kind in ("bounding", "permitted", "effective")] == [KILL] * 3
+    # Who it is, and what it is given, the document alone says.
+    assert (found["groups"], env) == ([], ["HOME=/"])
+    umask, caps, _, _, score = run(user={"uid": 0, "gid": 0, "umask": 0o022}, capabilities={}, oomScoreAdj=200)
+    assert (umask, caps["bounding"], caps["effective"], score) == (0o022, "0", "0", "200\n")
+
+
 def test_process_is_a_document_that_says_it_all(container: Container, tmp_path: Path) -> None:
     document = {"args": ["/init", "env", ";", "cwd", ";", "id"], "cwd": "/dev", "env": ["ONLY=this", "HOME=/"]}
     document["user"] = {"uid": 3, "gid": 4}  # type: ignore[assignment]  # a JSON document
