@@ -64,7 +64,11 @@ GLOBAL_FLAGS: tuple[Flag, ...] = (
 )
 
 _CGROUP_MANAGERS = ("cgroupfs", "systemd", "disabled")
-_ROOTLESS: dict[str, bool | None] = {"true": True, "false": False, "auto": None}
+_ROOTLESS: dict[str, bool | None] = {
+    **dict.fromkeys(("true", "t", "1"), True),
+    **dict.fromkeys(("false", "f", "0"), False),
+    "auto": None,
+}
 
 UNKNOWN_COMMAND_STATUS = 3
 
@@ -207,7 +211,7 @@ def _root(globals: Words) -> str | None:
     if "root" not in globals.given:
         return None
     root = os.path.abspath(globals.text("root") or "")
-    if root == "/":
+    if not root.strip("/"):  # POSIX lets two slashes at the beginning stand
         raise UsageError("Option --root argument should not be set to /")
     return root
 
@@ -224,7 +228,7 @@ def _cgroup_manager(globals: Words) -> str:
 def _rootless(globals: Words) -> bool | None:
     text = (globals.text("rootless") or "auto").lower()
     if text not in _ROOTLESS:
-        raise UsageError(f"invalid rootless: {text} (known are {', '.join(_ROOTLESS)})")
+        raise UsageError(f"invalid rootless: {text} (known are true, false, auto)")
     return _ROOTLESS[text]
 
 

@@ -30,7 +30,8 @@ COMMAND = Command(
     arguments="<container-id>",
     description="""\
 Delete any resources held by the container: what is left of its processes, its cgroups and its
-state. The container must be stopped, or not started yet.""",
+state. The container must be stopped: --force kills one that is not, also one that was created
+and never started.""",
     flags=(
         Flag(
             "force",

@@ -181,6 +181,8 @@ def test_an_unknown_flag_shows_the_help_on_stdout(capfd: pytest.CaptureFixture[s
         (["--log-format", "xml", "list"], "invalid log-format: xml"),
         (["--root", "/", "list"], "Option --root argument should not be set to /"),
         (["--root=/tmp/..", "list"], "Option --root argument should not be set to /"),
+        (["--root", "//", "list"], "Option --root argument should not be set to /"),
+        (["--root", "//tmp/..", "list"], "Option --root argument should not be set to /"),
         (
             ["--cgroup-manager", "x", "state", "c"],
             "invalid cgroup-manager: x (known are cgroupfs, systemd, disabled)",
@@ -192,6 +194,11 @@ def test_a_global_option_that_cannot_be_meant_is_refused(
     words: list[str], text: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert fails_with(capfd, *words) == text
+
+
+@pytest.mark.parametrize("text", ["true", "T", "1", "TRUE", "false", "f", "0", "auto", "AUTO", ""])
+def test_rootless_takes_what_users_of_runc_write(text: str, tmp_path: Path) -> None:
+    assert main(["ocirt", f"--rootless={text}", "--root", str(tmp_path), "list"]) == 0
 
 
 def test_a_root_that_is_relative_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
