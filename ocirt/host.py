@@ -97,6 +97,7 @@ def facts(cgroup: Cgroup, *, unit: str = "") -> Host:
         unit=unit,
         apparmor=_read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
         selinux=os.path.exists("/sys/fs/selinux/enforce"),
+        has_kcore=os.path.exists("/proc/kcore"),
     )
 
 

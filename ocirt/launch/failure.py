@@ -67,7 +67,7 @@ def to_error(report: Report, ops: list[Op], hook_output: bytes = b"") -> OcirtEr
 
 
 def _hint(report: Report, op: Op) -> str | None:
-    if op.kind == "RLIMIT" and report.error == errnos.EPERM:
+    if op.kind in ("RLIMIT", "RAISE_RLIMIT") and report.error == errnos.EPERM:
         return "the limit is above the runtime's own hard limit, and raising it needs CAP_SYS_RESOURCE"
     if op.kind == "SCHEDULER" and report.error == errnos.EPERM:
         # The first words are runc's.

@@ -21,7 +21,7 @@ DEFAULT_DEVICES = (
     ("/dev/urandom", 1, 9),
     ("/dev/tty", 5, 0),
 )
-# config-linux.md#dev-symbolic-links; /dev/core is what runc adds.
+# config-linux.md#dev-symbolic-links; /dev/core is what runc adds, where there is a /proc/kcore.
 LINKS = (
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),
@@ -60,6 +60,7 @@ def ops(c: Compilation) -> list[Op]:
         result += [
             Op("SYMLINK", f"link {path} to {target}", path=path, text=target, flags=("NO_SYMLINKS",))
             for path, target in LINKS
+            if path != "/dev/core" or c.host.has_kcore
         ]
         flags = ("NO_SYMLINKS", "REPLACE")
         result.append(Op("SYMLINK", "link /dev/ptmx to pts/ptmx", path="/dev/ptmx", text="pts/ptmx", flags=flags))

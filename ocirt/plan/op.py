@@ -180,7 +180,7 @@ class Host:
     shows, where that is more than the container's own. ``unit``: the systemd unit that takes the process into these
     cgroups, or "" where it enters them itself. ``capabilities`` is the mask of those that the runtime has.
     ``rootless``: it is not the host's root, and may be that of a user namespace; ``denies_groups``: setgroups(2) is
-    denied there.
+    denied there. ``has_kcore``: the kernel has /proc/kcore.
     """
 
     __slots__ = (
@@ -191,6 +191,7 @@ class Host:
         "cgroup_mounts",
         "denies_groups",
         "euid",
+        "has_kcore",
         "hierarchies",
         "privileged",
         "rootless",
@@ -212,6 +213,7 @@ class Host:
         unit: str = "",
         apparmor: bool = False,
         selinux: bool = False,
+        has_kcore: bool = True,
         capabilities: int = (1 << 64) - 1,
     ) -> None:
         self.privileged = privileged
@@ -229,6 +231,7 @@ class Host:
         self.unit = unit
         self.apparmor = apparmor
         self.selinux = selinux
+        self.has_kcore = has_kcore
         self.capabilities = capabilities
 
 

@@ -45,9 +45,8 @@ def _limit(value: int) -> int:
 
 
 def raise_rlimits(c: Compilation) -> list[Op]:
-    """In a user namespace a hard limit can only be lowered, so it is raised before."""
-    if not c.has_namespace("user"):
-        return []
+    """In a user namespace a hard limit can only be lowered, so it is raised before. What cannot be had fails create,
+    which undoes all, and not start."""
     ops = []
     for index, limit in enumerate(_process(c).get("rlimits") or ()):
         pointer = f"{c.process_pointer}/rlimits/{index}/hard"

@@ -42,6 +42,12 @@ def bundle(bundle: Bundle) -> Bundle:
     return bundle
 
 
+def test_core_is_linked_where_the_kernel_has_it(runtime: Runtime, bundle: Bundle) -> None:
+    names = runtime.probe(bundle, "ls", "/dev")
+    assert ("core" in names) == Path("/proc/kcore").exists()
+    assert {"fd", "stdin", "stdout", "stderr", "ptmx"} < {*names}
+
+
 def opened(container: Container, *ways: str) -> list[Any]:
     words: list[str] = []
     for way in ways:

@@ -167,11 +167,13 @@ def test_every_kind_of_limit_can_be_lowered(runtime: Runtime, bundle: Bundle) ->
 
 
 @pytest.mark.needs_program("setpriv")
-def test_a_limit_above_the_callers_is_refused_without_cap_sys_resource(runtime: Runtime, bundle: Bundle) -> None:
+def test_a_limit_above_the_callers_fails_create_without_cap_sys_resource(runtime: Runtime, bundle: Bundle) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     bundle.process["rlimits"] = [rlimit("NOFILE", hard + 1, hard + 1)]
     runtime.wrapper = ["setpriv", "--bounding-set", "-sys_resource", "--"]
-    result = runtime.run(bundle, "rlimits").fails("RLIMIT_NOFILE", "operation not permitted", "#/process/rlimits/0")
+    bundle.save()
+    result = runtime("create", "--bundle", str(bundle.path), runtime.new_id())
+    result.fails("create failed", "RLIMIT_NOFILE", "operation not permitted", "#/process/rlimits/0/hard")
     assert "hint: the limit is above the runtime's own hard limit, and raising it needs CAP_SYS_RESOURCE" in result.err
 
 
