@@ -369,10 +369,11 @@ int op_bind(struct init *init, const struct ocirt_op *op)
 	ret = open_target(init, op, S_ISDIR_(st.st_mode), &target_fd);
 	if (ret < 0)
 		return ret;
-	ret = set_attributes(tree_fd, AT_RECURSIVE, (uint32_t)(op->a >> 32), (uint32_t)(op->b >> 32));
+	ret = set_bind_attributes(op, tree_fd);
 	if (ret < 0)
 		return ret;
-	ret = set_bind_attributes(op, tree_fd);
+	/* Last, so that "rro,rw" is read-only, as with runc and crun. */
+	ret = set_attributes(tree_fd, AT_RECURSIVE, (uint32_t)(op->a >> 32), (uint32_t)(op->b >> 32));
 	if (ret < 0)
 		return ret;
 	return mount_attach(init, tree_fd, target_fd, op->c);

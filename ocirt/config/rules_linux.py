@@ -349,6 +349,9 @@ def device_rules_are_known(resources: dict[str, Any]) -> Violations:
         # In a rule that denies, a letter without a meaning denies nothing more: runc's users have some that way.
         if rule["allow"] and rule.get("access", "").strip("rwm"):
             yield f"/devices/{index}/access", f'wanted a composition of "r", "w" and "m", found {shown(rule["access"])}'
+        for name in ("major", "minor"):
+            if rule.get(name, 0) < -1:
+                yield f"/devices/{index}/{name}", f"wanted a device number, or -1 for all, found {rule[name]}"
 
 
 def memory_limits_are_ordered(resources: dict[str, Any]) -> Violations:

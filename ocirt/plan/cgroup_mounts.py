@@ -23,7 +23,6 @@ def ops(c: Compilation, destination: str, options: Options, pointer: str) -> lis
     shown = c.host.cgroup_mounts
     if not shown:
         return []
-    attributes = options.set | options.tree_set
     if len(shown) == 1 and shown[0].version == 2:
         return [_unified(c, shown[0], destination, options, pointer)]
     result = [
@@ -34,13 +33,13 @@ def ops(c: Compilation, destination: str, options: Options, pointer: str) -> lis
             path=destination,
             text="tmpfs",
             data=strings("tmpfs", "mode=755", *labels.context(c)),
-            a=(attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) & ~MOUNT_ATTR_RDONLY,
+            a=(options.attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC) & ~MOUNT_ATTR_RDONLY,
             c=pack_propagation(options.propagation),
         )
     ]
     for mount in shown:
         name = mount.mount_point.rpartition("/")[2]
-        result.append(_hierarchy(c, mount, f"{destination}/{name}", attributes, pointer))
+        result.append(_hierarchy(c, mount, f"{destination}/{name}", options, pointer))
         if mount.version == 1 and len(mount.controllers) > 1:
             # "cpu" beside "cpu,cpuacct", as every tool expects.
             result += [
@@ -54,14 +53,14 @@ def ops(c: Compilation, destination: str, options: Options, pointer: str) -> lis
                 for controller in mount.controllers
                 if controller != name
             ]
-    if attributes & MOUNT_ATTR_RDONLY:
+    if options.attributes & MOUNT_ATTR_RDONLY:
         result.append(Op("MOUNT_READONLY", f"make {destination} read-only", pointer + "/options", path=destination))
     return result
 
 
-def _hierarchy(c: Compilation, mount: CgroupMount, target: str, attributes: int, pointer: str) -> Op:
+def _hierarchy(c: Compilation, mount: CgroupMount, target: str, options: Options, pointer: str) -> Op:
     if not mount.is_own or "cgroup" not in c.create_namespaces:
-        return _bind(c, mount, mount.path, target, attributes, pointer)
+        return _bind(c, mount, mount.path, target, options, pointer)
     words: tuple[str, ...] = ()
     if mount.version == 2:
         kind = "cgroup2"
@@ -69,10 +68,19 @@ def _hierarchy(c: Compilation, mount: CgroupMount, target: str, attributes: int,
         named = tuple(word for word in mount.controllers if word.startswith("name="))
         kind, words = "cgroup", ("none", *named) if named else mount.controllers
     step = f"mount {kind} {','.join(words)} on {target}" if words else f"mount {kind} on {target}"
-    return Op("MOUNT", step, pointer, path=target, text=kind, data=strings(kind, *words), a=attributes)
+    return Op(
+        "MOUNT",
+        step,
+        pointer,
+        path=target,
+        text=kind,
+        data=strings(kind, *words),
+        a=options.attributes,
+        c=pack_propagation(options.propagation),
+    )
 
 
-def _bind(c: Compilation, mount: CgroupMount, path: str, target: str, attributes: int, pointer: str) -> Op:
+def _bind(c: Compilation, mount: CgroupMount, path: str, target: str, options: Options, pointer: str) -> Op:
     text, sources = c.host_tree(path, recursive=False)
     return Op(
         "BIND",
@@ -80,19 +88,18 @@ def _bind(c: Compilation, mount: CgroupMount, path: str, target: str, attributes
         pointer,
         path=target,
         text=text,
-        a=attributes if mount.is_own else attributes | MOUNT_ATTR_RDONLY,
-        c=pack_propagation([2]),
+        a=options.attributes | (0 if mount.is_own else MOUNT_ATTR_RDONLY),
+        c=pack_propagation([2, *options.propagation]),
         sources=sources,
     )
 
 
 def _unified(c: Compilation, mount: CgroupMount, destination: str, options: Options, pointer: str) -> Op:
-    attributes = options.set | options.tree_set
     owns = "cgroup" in c.create_namespaces or (c.has_namespace("cgroup") and not c.has_namespace("user"))
     if not mount.is_own or not owns:
         # A user namespace may mount cgroup2 only for a cgroup namespace that it owns: the host's is shown. So it is
         # without one, where to mount it anew would clear the options of the host's (nsdelegate, memory_recursiveprot).
-        return _bind(c, mount, mount.mount_point, destination, attributes, pointer)
+        return _bind(c, mount, mount.mount_point, destination, options, pointer)
     return Op(
         "MOUNT",
         f"mount cgroup2 on {destination}",
@@ -100,6 +107,6 @@ def _unified(c: Compilation, mount: CgroupMount, destination: str, options: Opti
         path=destination,
         text="cgroup2",
         data=strings("cgroup", *options.superblock, *options.data),
-        a=attributes,
+        a=options.attributes,
         c=pack_propagation(options.propagation),
     )

@@ -51,7 +51,7 @@ def ops(c: Compilation) -> list[Op]:
     own = c.linux.get("devices") or ()
     result = []
     if not is_bound(c):
-        taken = {clean(device["path"]) for device in own}
+        taken = {clean(device["path"]) for device in own} | _mounted(c)
         result += [
             _node(c, path, S_IFCHR | 0o666, makedev(major, minor), 0, 0, "")
             for path, major, minor in DEFAULT_DEVICES
@@ -65,6 +65,12 @@ def ops(c: Compilation) -> list[Op]:
         flags = ("NO_SYMLINKS", "REPLACE")
         result.append(Op("SYMLINK", "link /dev/ptmx to pts/ptmx", path="/dev/ptmx", text="pts/ptmx", flags=flags))
     return result + own_devices(c)
+
+
+def _mounted(c: Compilation) -> set[str]:
+    """Where the configuration mounts something: that is the device then, as with ``docker run -v
+    /dev/urandom:/dev/random``. Not /dev/null, on which masks rely."""
+    return {clean(mount["destination"]) for mount in c.config.get("mounts") or ()} - {"/dev/null"}
 
 
 def own_devices(c: Compilation) -> list[Op]:

@@ -177,6 +177,11 @@ class Options:
         self.has_attributes = bool(self.set or self.clear or access_times)
         self._set_access_times(access_times)
 
+    @property
+    def attributes(self) -> int:
+        """Of a filesystem that is mounted, below which there is nothing: what the recursive words say comes last."""
+        return self.set & ~self.tree_clear | self.tree_set
+
     def _set_access_times(self, words: list[str]) -> None:
         said: dict[bool, str] = {}  # the last word of the field, and that of directories
         for word in words:
@@ -196,6 +201,20 @@ def _apply(set_: int, clear: int, change: tuple[int, int]) -> tuple[int, int]:
     does."""
     to_set, to_clear = change
     return (set_ & ~to_clear) | to_set, (clear | to_clear) & ~(to_set & ~MOUNT_ATTR__ATIME)
+
+
+def split_data(words: str) -> list[str]:
+    """The options of a filesystem in *words*, with commas between them as mount(2) takes them. A comma is part of an
+    option behind a backslash (overlay), in front of a digit ("mpol=bind:0,2" of tmpfs), and in a label."""
+    if "," not in words or words.partition("=")[0].endswith("context"):
+        return [words]
+    found = [""]
+    for part in words.split(","):
+        if found[-1].endswith("\\") or (found[-1] and part[:1].isdigit()):
+            found[-1] += "," + part
+        else:
+            found.append(part)
+    return [word for word in found if word]
 
 
 def pack_propagation(values: list[int]) -> int:

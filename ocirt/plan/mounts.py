@@ -7,7 +7,7 @@ from ocirt.errors import ConfigError, UnsupportedError
 from ocirt.plan import cgroup_mounts, labels
 from ocirt.plan.constants import MOUNT_ATTR_NOSYMFOLLOW, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED
 from ocirt.plan.id_mapping import id_map
-from ocirt.plan.mount_options import LINKS, Options, pack_propagation
+from ocirt.plan.mount_options import LINKS, Options, pack_propagation, split_data
 from ocirt.plan.op import Op, Source, strings
 from ocirt.plan.rootfs import default_propagation, propagation
 
@@ -89,8 +89,12 @@ def refuse_unfit(c: Compilation) -> list[Op]:
 
 
 def _is_late(kind: str | None, destination: str, options: Options) -> bool:
-    is_readonly = bool((options.set | options.tree_set) & MOUNT_ATTR_RDONLY)
-    return is_readonly and options.bind is None and kind != "bind" and (kind == "tmpfs" or destination == "/dev")
+    return (
+        bool(options.attributes & MOUNT_ATTR_RDONLY)
+        and options.bind is None
+        and kind != "bind"
+        and (kind == "tmpfs" or destination == "/dev")
+    )
 
 
 def _destination(c: Compilation, destination: str) -> str:
@@ -180,10 +184,10 @@ def _filesystem(c: Compilation, mount: Any, kind: str, destination: str, options
     if not kind:
         raise ConfigError("a mount needs a type unless it is a bind mount", pointer=pointer + "/type")
     flags: tuple[str, ...] = ()
-    attributes = options.set | options.tree_set
+    attributes = options.attributes
     # A flag that mount(2) takes for every filesystem is an option that only some of those with a device know.
     data = [word for word in options.superblock if word != "iversion" or kind not in _VIRTUAL]
-    data += map(labels.unquoted, options.data)
+    data += [labels.unquoted(word) for words in options.data for word in split_data(words)]
     data += labels.options(c, kind, data)
     if attributes & MOUNT_ATTR_RDONLY:
         if _is_late(kind, destination, options):

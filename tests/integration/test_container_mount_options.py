@@ -291,3 +291,44 @@ def test_words_about_the_superblock_do_no_harm_to_a_bind(runtime: Runtime, bundl
     """Engines pass on what a user has written, as in "-v /a:/b:defaults"."""
     bundle.add_mount("/bound", "bind", source, "rbind", "defaults", "async", "nolazytime")
     assert runtime.probe(bundle, "ls", "/bound") == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["size=1m,mode=700"], {"size=1024k", "mode=700"}),
+        (["size=1m,,mpol=bind:0,0,mode=700"], {"size=1024k", "mpol=bind:0", "mode=700"}),
+    ],
+)
+def test_options_of_a_filesystem_may_have_commas_between_them(
+    runtime: Runtime, bundle: Bundle, words: list[str], found: set[str]
+) -> None:
+    """As for mount(2), to which runc and crun hand them."""
+    bundle.add_mount("/on", "tmpfs", "tmpfs", *words)
+    assert found <= set(mounts_of(runtime, bundle)["/on"].super_options)
+
+
+def test_a_flag_among_options_of_a_filesystem_is_none_of_them(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.add_mount("/on", "tmpfs", "tmpfs", "size=1m,nosuid")
+    runtime.run(bundle, "pids").fails("cannot mount tmpfs on /on", "Unknown parameter 'nosuid'", "config.json#/mounts/")
+
+
+def test_a_comma_behind_a_backslash_belongs_to_the_path_of_a_layer(
+    runtime: Runtime, bundle: Bundle, mount_tmpfs: Callable[..., None], source: Path
+) -> None:
+    mount_tmpfs(source)
+    (source / "a,b").mkdir()
+    (source / "a,b/mark").touch()
+    (source / "c").mkdir()
+    bundle.add_mount("/on", "overlay", "overlay", f"lowerdir={source}/a\\,b:{source}/c,xino=off")
+    assert runtime.probe(bundle, "ls", "/on") == ["mark"]
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "bind"])
+@pytest.mark.parametrize(("words", "found"), [(("rro", "rw"), "ro"), (("ro", "rrw"), "rw")])
+def test_a_recursive_word_has_the_last_say(
+    runtime: Runtime, bundle: Bundle, source: Path, kind: str, words: tuple[str, ...], found: str
+) -> None:
+    """ "rro" and "rw" of one mount: to be writable is not what was asked for below."""
+    bundle.add_mount("/on", *((None, source, "rbind") if kind == "bind" else ("tmpfs", "tmpfs")), *words)
+    assert found in mounts_of(runtime, bundle)["/on"].options

@@ -308,3 +308,21 @@ def test_words_for_links_in_the_wrong_place_are_refused(
 ) -> None:
     bundle.config["mounts"].append({"destination": "/x", **mount})
     runtime.run(bundle, "exit", "0").fails(text, "config.json#/mounts/3/options")
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_a_mount_at_the_place_of_a_default_device_is_what_the_program_gets(
+    runtime: Runtime, bundle: Bundle, is_mapped: bool
+) -> None:
+    """`docker run -v /dev/urandom:/dev/random`."""
+    if is_mapped:
+        bundle.map_ids((0, 0, 65536))
+    bundle.add_mount("/dev/random", None, "/dev/urandom", "bind")
+    bundle.add_mount("/dev/tty", None, "/dev/null", "bind")
+    found = runtime.probe(bundle, "stat", "/dev/random", ";", "stat", "/dev/tty", ";", "stat", "/dev/zero")
+    assert [(each["major"], each["minor"]) for each in found] == [(1, 9), (1, 3), (1, 5)]
+
+
+def test_a_mount_cannot_take_the_place_of_the_null_device(runtime: Runtime, bundle: Bundle) -> None:
+    bundle.add_mount("/dev/null", None, "/dev/zero", "bind")
+    runtime.run(bundle, "pids").fails("cannot make device /dev/null: file exists")

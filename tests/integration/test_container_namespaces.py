@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host_view import MS_BIND, MS_PRIVATE, MS_SHARED, MS_SLAVE, Mount, mount, unmount
+from host_view import MS_BIND, MS_PRIVATE, MS_SHARED, MS_SLAVE, Mount, mount, mounts_of, unmount
 from support import CGROUP, SYSFS, Bundle, Container, Runtime
 
 from ocirt.cgroup.layout import detect
@@ -366,6 +366,19 @@ def test_a_cgroup_mount_is_writable_unless_it_is_readonly(
     bundle.config["mounts"] += [SYSFS, {**CGROUP, "options": options}]
     made = runtime.probe(bundle, "mkdir", "/sys/fs/cgroup/pids/below", ";", "remove", "/sys/fs/cgroup/pids/below")
     assert [each["errno"] for each in made] == ([0, 0] if writable else [errno.EROFS, errno.EROFS])
+
+
+@pytest.mark.needs_cgroup1
+@pytest.mark.parametrize("private", [True, False])
+def test_every_hierarchy_has_the_propagation_of_its_cgroup_mount(
+    runtime: Runtime, bundle: Bundle, private: bool
+) -> None:
+    if private:
+        bundle.add_namespace("cgroup")
+    bundle.config["mounts"] += [SYSFS, {**CGROUP, "options": [*CGROUP["options"], "rprivate"]}]
+    found = [each for point, each in mounts_of(runtime, bundle).items() if point.startswith("/sys/fs/cgroup")]
+    assert len(found) > 2
+    assert {each.propagation_word for each in found} == {"private"}
 
 
 @pytest.mark.needs_cgroup2

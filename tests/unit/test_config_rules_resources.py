@@ -20,6 +20,12 @@ CASES: list[Case] = [
         'wanted a composition of "r", "w" and "m", found "rx"',
     ),
     (
+        "device_rules_are_known",
+        changed(linux__resources={"devices": [{"allow": True, "type": "c", "major": -2}]}),
+        "/linux/resources/devices/0/major",
+        "wanted a device number, or -1 for all, found -2",
+    ),
+    (
         "memory_limits_are_ordered",
         changed(linux__resources={"memory": {"limit": 100, "swap": 99}}),
         "/linux/resources/memory/swap",
