@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 
 from ocirt import host
-from ocirt.errors import ConfigError, HookError, OcirtError, StepError, WrongStatus
+from ocirt.errors import ConfigError, ContainerNotFound, HookError, OcirtError, StepError, WrongStatus
 from ocirt.record import Record, find_state, read_state
 from ocirt.state import CACHE_NAME, check_id, default_root, ids
 
@@ -131,13 +131,12 @@ class Container(Record):
 
     @classmethod
     def list(cls, root: str | None = None) -> list[Container]:
-        """All containers below the root, sorted by id. One that goes away meanwhile is left out; so is one that is
-        damaged."""
+        """All containers below the root, sorted by id, but for those that go away meanwhile or are damaged."""
         return [*cls.iterate(root)]
 
     @classmethod
-    def iterate(cls, root: str | None = None) -> Iterator[Container]:
-        """What `list` has, each read when it is asked for."""
+    def iterate(cls, root: str | None = None, warn: Callable[[str], None] | None = None) -> Iterator[Container]:
+        """What `list` has, each read when it is asked for; *warn* hears of those that are damaged."""
         root = os.path.abspath(root or default_root())
         try:
             names = ids(root)
@@ -145,9 +144,12 @@ class Container(Record):
             return
         for id in names:
             try:
-                yield cls(id, root, find_state(root, id))
-            except OcirtError:
+                document = find_state(root, id)
+            except OcirtError as error:
+                if warn is not None and not isinstance(error, ContainerNotFound):
+                    warn(f"load container {id}: {error}")
                 continue
+            yield cls(id, root, document)
 
     @staticmethod
     def default_root() -> str:
@@ -207,7 +209,7 @@ class Container(Record):
         entry = self._entry()
         try:
             entry.lock()
-            status = self.status()
+            status = self.status(locked=True)
             if status != "created":
                 text = (
                     "cannot start a container that has stopped"
@@ -384,7 +386,7 @@ class Container(Record):
         try:
             entry.lock()
             self._document = read_state(entry)
-            status = self.status()
+            status = self.status(locked=True)
             if not force and status != "stopped":
                 raise WrongStatus(
                     f"cannot delete container {self.id} that is not stopped: {status}",

@@ -34,7 +34,7 @@ def locked(container: Container, operation: str, complaint: str, allowed: tuple[
     entry = Entry.open(container.root, container.id)
     try:
         entry.lock()
-        status = container.status()
+        status = container.status(locked=True)
         if status not in allowed:
             raise WrongStatus(complaint, status=status, operation=operation, allowed=allowed)
     except BaseException:

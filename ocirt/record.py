@@ -11,7 +11,7 @@ from ocirt import host
 from ocirt.cgroup.directory import Directory
 from ocirt.cgroup.freezer import freezes, is_container_frozen
 from ocirt.errors import InternalError, WrongStatus
-from ocirt.state import LISTENER, SPEC_VERSION, STATE, Entry, state_document
+from ocirt.state import LISTENER, SPEC_VERSION, STATE, Entry, damaged, state_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,10 +95,11 @@ class Record:
             return str(self.uid)
 
     def cgroup(self) -> Cgroup:
-        """Its place in the cgroup hierarchies; the directories may be gone."""
+        """Its place in the cgroup hierarchies; the directories may be gone. None where a create did not come that
+        far."""
         from ocirt.cgroup.group import Cgroup
 
-        return Cgroup.from_state(self._document["cgroup"])
+        return Cgroup.from_state(self._document.get("cgroup") or {"directories": ()})
 
     def _is_frozen(self) -> bool:
         return is_container_frozen(
@@ -112,10 +113,12 @@ class Record:
         stat = host.process_stat(pid) if pid else None
         return stat is not None and stat.state not in "ZX" and stat.start_time == self._document["startTime"]
 
-    def status(self) -> str:
-        """creating, created, running, paused or stopped (runtime.md#state)."""
+    def status(self, *, locked: bool = False) -> str:
+        """creating, created, running, paused or stopped (runtime.md#state). *locked*: the caller has locked the entry,
+        so that nobody creates the container."""
         if not self.pid:
-            return "creating" if self._document.get("status") == "creating" and self._is_being_created() else "stopped"
+            in_the_making = not locked and self._document.get("status") == "creating" and self._is_being_created()
+            return "creating" if in_the_making else "stopped"
         if not self._is_alive():
             return "stopped"
         if self._is_frozen():
@@ -177,13 +180,21 @@ class Record:
 
     def config(self) -> dict[str, Any]:
         """The configuration as it was at create, with what has been changed since. ContainerNotFound when it has been
-        deleted meanwhile."""
+        deleted meanwhile, WrongStatus where a create did not come that far."""
         entry = self._entry()
         try:
             text = entry.read("config.json")
         finally:
             entry.close()
         if text is None:
+            if not self.pid:
+                status = self.status()
+                raise WrongStatus(
+                    f"container {self.id} is {status}, and has no configuration",
+                    status=status,
+                    operation="read the configuration of",
+                    allowed=("created", "running", "paused"),
+                )
             raise InternalError(f"the saved configuration of {self.id} is missing")
         from ocirt.config.load import parse_config
 
@@ -221,7 +232,7 @@ def find_state(root: str, id: str) -> dict[str, Any]:
 
 
 def read_state(entry: Entry) -> dict[str, Any]:
-    """The document of state.json; one of a container in the making where there is none yet. InternalError.
+    """The document of state.json; one of a container in the making where there is none yet. OcirtError.
 
     The state of another version of ocirt is taken when it has what is needed to say what the container is, to end it
     and to remove it. What it has beyond, or lacks otherwise, does not matter for these.
@@ -231,7 +242,7 @@ def read_state(entry: Entry) -> dict[str, Any]:
         # Reserved a moment ago, or left by a create that was killed.
         return {"status": "creating", "pid": 0}
     if not isinstance(document, dict) or not (document.get("version") == 1 or _has_what_is_needed(document)):
-        raise InternalError(f"{entry.path}/{STATE} is of another version of ocirt")
+        raise damaged(f"{entry.path}/{STATE} is of another version of ocirt")
     return document
 
 

@@ -16,7 +16,6 @@ import os
 from ocirt.errors import (
     ContainerExists,
     ContainerNotFound,
-    InternalError,
     InvalidContainerId,
     OcirtError,
     StepError,
@@ -198,7 +197,7 @@ class Entry:
         self.write(name, dumps(document))
 
     def read_document(self, name: str) -> Any:
-        """A JSON file's content, None when there is none. InternalError when it is damaged."""
+        """A JSON file's content, None when there is none. OcirtError when it is damaged."""
         text = self.read(name)
         return None if text is None else self._parse(name, text)
 
@@ -206,7 +205,7 @@ class Entry:
         try:
             return parse_json(text, name)
         except OcirtError as error:
-            raise InternalError(f"{self.path}/{name} is damaged: {error}") from None
+            raise damaged(f"{self.path}/{name} is damaged: {error}") from None
 
     def write_state(self, document: Any) -> None:
         """What `read_state` gives from now on; StepError.
@@ -226,7 +225,7 @@ class Entry:
             raise StepError(f"write {self.path}/{STATE}", error.errno or 0, filename=f"{self.path}/{STATE}") from None
 
     def read_state(self) -> Any:
-        """The document that was written last, None when there is none. InternalError when it is damaged."""
+        """The document that was written last, None when there is none. OcirtError when it is damaged."""
         text = self.read(STATE)
         if text is None:
             return None
@@ -293,6 +292,13 @@ class Entry:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+def damaged(text: str) -> OcirtError:
+    """The error *text* of a file without which nobody knows what a container has made."""
+    error = OcirtError(text)
+    error.hint = "end its processes, remove its cgroups, and then that directory"
+    return error
 
 
 def _write_all(fd: int, data: bytes) -> None:

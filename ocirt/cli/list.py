@@ -41,7 +41,7 @@ def run(call: Call) -> int:
     format = check_format(call)
     if call.root is not None:
         os.stat(call.root)  # a root that was named has to be there; the default one comes with the first container
-    containers = Container.iterate(root=call.root)
+    containers = Container.iterate(root=call.root, warn=call.log.warning)
     if call.words.flag("quiet"):
         write("".join(f"{container.id}\n" for container in containers))
         return 0

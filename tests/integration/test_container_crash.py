@@ -150,6 +150,20 @@ def test_a_state_directory_without_a_state_can_be_deleted_by_force(runtime: Runt
     assert not directory.exists()
 
 
+def test_what_a_killed_create_has_left_is_a_stopped_container(runtime: Runtime) -> None:
+    directory = runtime.root / runtime.new_id()
+    directory.mkdir(parents=True)
+    id = directory.name
+    assert runtime("ps", "--format", "json", id).check().out == "[]\n"
+    runtime("kill", "--all", id, "KILL").check()
+    runtime("kill", id, "KILL").fails("container not running")
+    runtime("start", id).fails("cannot start a container that has stopped")
+    runtime("pause", id).fails("container not running")
+    runtime("exec", id, "true").fails(f"container {id} is stopped, and has no configuration", status=255)
+    runtime("delete", id).check()
+    assert not directory.exists()
+
+
 @pytest.mark.parametrize("content", ["", "\n", "{", "[]\n", '{"version": 99}\n', "\x00" * 100])
 def test_a_state_that_is_damaged_is_told_and_does_not_spoil_a_list(
     runtime: Runtime, bundle: Bundle, content: str
@@ -161,7 +175,11 @@ def test_a_state_that_is_damaged_is_told_and_does_not_spoil_a_list(
     result = runtime("state", directory.name)
     assert result.status == 1
     assert "Traceback" not in result.err
-    assert healthy.id in runtime("list", "-q").out.split()
+    assert "hint: end its processes" in result.err
+    assert "bug" not in result.err
+    listed = runtime("list", "-q")
+    assert listed.out.split() == [healthy.id]
+    assert f"load container {directory.name}: " in listed.err
     # What it has made is not known any more; to remove it is the administrator's.
     (directory / "state.json").unlink()
     directory.rmdir()

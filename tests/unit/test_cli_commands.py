@@ -61,7 +61,7 @@ class Recorded:
     def create(self, id: str, bundle: str, options: object) -> Recorded:
         return self("create", id, bundle)
 
-    def iterate(self, root: str | None = None) -> tuple[Recorded, ...]:
+    def iterate(self, root: str | None = None, warn: object = None) -> tuple[Recorded, ...]:
         return (self("iterate", root),)
 
     def kill(self, signal: int, all: bool = False) -> None:
@@ -409,7 +409,7 @@ def test_list_asks_once_for_the_name_of_a_user(
             return f"user{self.uid}"
 
     recorded = put(monkeypatch, "list")
-    monkeypatch.setattr(recorded, "iterate", lambda root: [Owned(0), Owned(1), Owned(0)])
+    monkeypatch.setattr(recorded, "iterate", lambda root, warn: [Owned(0), Owned(1), Owned(0)])
     assert main(["ocirt", "list"]) == 0
     assert [line.split()[-1] for line in capfd.readouterr().out.splitlines()] == ["OWNER", "user0", "user1", "user0"]
     assert sorted(asked) == [0, 1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ocirt.errors import InternalError, StepError
+from ocirt.errors import OcirtError, StepError
 from ocirt.state import Entry
 
 
@@ -47,7 +47,7 @@ def test_one_document_without_an_end_of_line_is_read(entry: Entry) -> None:
 @pytest.mark.parametrize("content", ["", "\n", "{", '{"pid": 1}\n{\n'])
 def test_a_damaged_line_is_told(entry: Entry, content: str) -> None:
     entry.write("state.json", content)
-    with pytest.raises(InternalError, match=r"/c/state\.json is damaged: "):
+    with pytest.raises(OcirtError, match=r"/c/state\.json is damaged: "):
         entry.read_state()
 
 
