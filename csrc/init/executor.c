@@ -78,6 +78,7 @@ static uint64_t monotonic_ns(void)
 void run_plan(struct init *init, uint32_t first)
 {
 	uint64_t now = monotonic_ns();
+	int is_filtered = 0;
 
 	for (init->current = first; init->current < init->plan->op_count; init->current++) {
 		const struct ocirt_op *op = &init->ops[init->current];
@@ -87,9 +88,14 @@ void run_plan(struct init *init, uint32_t first)
 		init->text[0] = '\0';
 		init->clock[2 * init->current] = now;
 		ret = operations[op->code](init, op);
-		now = monotonic_ns();
+		/* The filter may refuse this call, or kill for it: behind it time stands still. */
+		is_filtered |= op->code == OCIRT_SECCOMP;
+		if (!is_filtered)
+			now = monotonic_ns();
 		init->clock[2 * init->current + 1] = now;
 		if (ret < 0) {
+			/* For where the filter refuses the report as well. */
+			init->clock[2 * init->plan->op_count + init->current] = (uint64_t)-ret;
 			(void)channel_report(init, OCIRT_REPORT_ERROR, -ret, init->detail);
 			sys_exit(1);
 		}

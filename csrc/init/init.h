@@ -16,7 +16,7 @@ struct init {
 	const struct ocirt_op *ops;
 	const char *data;
 	uint32_t current; /* index of the op that runs */
-	uint64_t *clock;  /* start and end of every op, then what each has left */
+	uint64_t *clock;  /* start and end of every op, then what each has left: its errno if it failed */
 	uint32_t euid;    /* of the runtime */
 
 	/* The channel to the runtime; -1 once nobody is there. */

@@ -236,7 +236,7 @@ class Walk:
                 break
             self._take(report)
         # A kill at the very execve cannot be told from a program that ends at once; its exit status says it.
-        if not self.pid or self._last_started() != len(self.ops) - 1:
+        if not self.pid or self._last_started() != len(self.ops) - 1 or self._failed():
             raise self._died()
 
     def _alive(self, is_alive: bool) -> None:
@@ -261,6 +261,11 @@ class Walk:
         index = self._last_started()
         return self.ops[index].step if 0 <= index < len(self.ops) else "start ocirt-init"
 
+    def _failed(self) -> int:
+        """The errno of the operation that the init was at, 0 where that has not ended."""
+        times, index = self._times(), self._last_started()
+        return times[2 * len(self.ops) + index] if index >= 0 and times[2 * index + 1] else 0
+
     def _died(self) -> OcirtError:
         step = self._where()
         status = None
@@ -275,11 +280,16 @@ class Walk:
         except ChildProcessError:
             pass
         hint = None
-        if status == -_SIGKILL:
+        failed = self._failed()
+        if failed:
+            hint = (
+                "linux.seccomp refuses execve(2), or capset(2) in front of it, and what ocirt-init would report it by"
+            )
+        elif status == -_SIGKILL:
             hint = "ocirt-init was killed: perhaps the memory limit is too low for the set-up"
         elif status is not None and status < 0:
             hint = f"ocirt-init was ended by signal {-status}"
-        return StepError(step, 104, where="init", hint=hint, detail="ocirt-init is gone")
+        return StepError(step, failed or 104, where="init", hint=hint, detail="ocirt-init is gone")
 
     def remaining(self) -> list[Op]:
         """The init's operations that are still to come."""

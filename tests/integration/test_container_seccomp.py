@@ -126,3 +126,28 @@ def test_the_filter_is_the_containers_alone(runtime: Runtime, bundle: Bundle) ->
     with open(f"/proc/{container.pid}/status") as status:
         assert "Seccomp:\t2\n" in status.readlines()
     assert os.getpriority(os.PRIO_PROCESS, 0) == niceness
+
+
+@pytest.mark.parametrize("action", ["ERRNO", "KILL_PROCESS", "TRAP"])
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+def test_a_profile_need_not_allow_what_only_the_runtime_calls(
+    runtime: Runtime, bundle: Bundle, no_new_privileges: bool, action: str
+) -> None:
+    bundle.process["noNewPrivileges"] = no_new_privileges
+    calls = ("clock_gettime", "close_range", "sendmsg", "recvmsg", "prctl", "seccomp", "chdir", "setsid")
+    bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule(action, *calls)]}
+    assert runtime.probe(bundle, *call(GETPID)) == {"result": 1, "errno": 0}
+
+
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+def test_a_profile_that_refuses_everything_ends_the_container_at_once(
+    runtime: Runtime, bundle: Bundle, no_new_privileges: bool
+) -> None:
+    """Its init can neither execute the program, nor say so, nor exit."""
+    bundle.process["noNewPrivileges"] = no_new_privileges
+    bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno.EACCES}
+    runtime.run(bundle).fails("permission denied", "linux.seccomp refuses")
+    assert runtime.ids() == []
+    container = runtime.start(bundle)
+    assert container.wait() == -signal.SIGILL
+    assert container.status == "stopped"
