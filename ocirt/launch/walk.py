@@ -279,17 +279,18 @@ class Walk:
                     self._stage_pid = 0
         except ChildProcessError:
             pass
-        hint = None
         failed = self._failed()
+        # In the error itself, which is all that an engine shows.
+        reason = "ocirt-init is gone"
         if failed:
-            hint = (
+            reason = (
                 "linux.seccomp refuses execve(2), or capset(2) in front of it, and what ocirt-init would report it by"
             )
         elif status == -_SIGKILL:
-            hint = "ocirt-init was killed: perhaps the memory limit is too low for the set-up"
+            reason = "ocirt-init was killed: perhaps the memory limit is too low for the set-up"
         elif status is not None and status < 0:
-            hint = f"ocirt-init was ended by signal {-status}"
-        return StepError(step, failed or 104, where="init", hint=hint, detail="ocirt-init is gone")
+            reason = f"ocirt-init was ended by signal {-status}"
+        return StepError(step, failed or 104, where="init", detail=reason)
 
     def remaining(self) -> list[Op]:
         """The init's operations that are still to come."""

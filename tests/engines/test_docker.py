@@ -101,6 +101,8 @@ def test_a_program_that_cannot_be_executed_is_told_by_the_exit_status(
         (("--runtime", "nosuch"), 125, "nosuch"),
         (("--network", "nosuch"), 125, "network nosuch not found"),
         (("--volume", "/etc/hostname:/bin"), 125, "not a directory"),
+        (("--volume", "/tmp:/proc"), 125, "cannot be mounted because it is not of type proc"),
+        (("--ulimit", "nofile=4000000000"), 125, "operation not permitted"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

@@ -78,6 +78,8 @@ def test_a_program_that_cannot_be_executed_is_told_by_the_exit_status(
         (("--mount", "type=bind,source=/no/such,target=/x"), 125, "no such file or directory"),
         (("--device", "/dev/nosuch"), 125, "no such file or directory"),
         (("--workdir", "/etc/text"), 126, "not a directory"),
+        (("--volume", "/tmp:/proc"), 126, "cannot be mounted because it is not of type proc"),
+        (("--ulimit", "nofile=4000000000:4000000000"), 126, "OCI permission denied"),
         (("--entrypoint", "/etc"), 126, 'exec: "/etc": '),
         (("--runtime", "/no/such"), 125, "/no/such"),
     ],
