@@ -89,7 +89,7 @@ def remove(c: Compilation) -> list[Op]:
     for index, device in enumerate(c.linux.get("devices") or ()):
         pointer, path = f"/linux/devices/{index}", clean(device["path"])
         mode, number = _type_and_number(device)
-        if _is_bound_node(c):
+        if _is_bound_node(c, mode):
             result.append(Op("UNMOUNT", f"unmount device {path}", pointer, path=path, flags=flags))
             mode, number = S_IFREG, 0
         step = f"remove device {path}"
@@ -102,9 +102,9 @@ def _type_and_number(device: Any) -> tuple[int, int]:
     return _TYPES[device["type"]], number
 
 
-def _is_bound_node(c: Compilation) -> bool:
-    """mknod(2) of devices is refused in a user namespace: the host's node is bound instead."""
-    return c.has_namespace("user") or c.host.rootless or not c.host.privileged
+def _is_bound_node(c: Compilation, mode: int) -> bool:
+    """mknod(2) is refused in a user namespace but for FIFOs: the host's node is bound instead."""
+    return not mode & S_IFIFO and (c.has_namespace("user") or c.host.rootless or not c.host.privileged)
 
 
 def _own(c: Compilation, device: Any, pointer: str) -> Op:
@@ -117,7 +117,7 @@ def _own(c: Compilation, device: Any, pointer: str) -> Op:
 def _node(c: Compilation, path: str, mode: int, number: int, uid: int, gid: int, pointer: str) -> Op:
     # An image whose /dev is a link would have its nodes made in a volume, which is the host's.
     flags = ("NO_SYMLINKS",) if path.startswith("/dev/") else ()
-    if _is_bound_node(c):
+    if _is_bound_node(c, mode):
         text, sources = c.host_tree(path, recursive=False)
         return Op("BIND", f"bind device {path}", pointer, path=path, text=text, flags=flags, c=1, sources=sources)
     step = f"make device {path}"

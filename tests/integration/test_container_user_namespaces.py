@@ -130,6 +130,13 @@ def test_devices_are_bound_from_the_host(runtime: Runtime, mapped: Bundle) -> No
     assert {"null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "stdin"} <= set(values[5])
 
 
+def test_a_fifo_is_made_though_devices_are_bound(runtime: Runtime, mapped: Bundle) -> None:
+    """The host has none at that path, and mknod(2) takes no privilege for it."""
+    mapped.linux["devices"] = [{"path": "/dev/fifo", "type": "p", "fileMode": 0o640, "uid": 5, "gid": 6}]
+    found = runtime.probe(mapped, "stat", "/dev/fifo")
+    assert [found[name] for name in ("type", "mode", "uid", "gid")] == ["fifo", 0o640, 5, 6]
+
+
 def test_a_bind_of_the_host_shows_the_owner_as_mapped(runtime: Runtime, mapped: Bundle) -> None:
     source = mapped.path / "source"
     source.mkdir()
