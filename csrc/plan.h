@@ -168,7 +168,7 @@ struct ocirt_command {
 
 /* From ocirt-init to the runtime. */
 enum ocirt_report_kind {
-	OCIRT_REPORT_PID = 1,  /* detail: pid of the container's process in the runtime's PID namespace */
+	OCIRT_REPORT_PID = 1,  /* detail: the process's pid, as the runtime sees it; or 0, error: that of a stillborn */
 	OCIRT_REPORT_SYNC,     /* detail: enum ocirt_sync; waits for CONTINUE */
 	OCIRT_REPORT_READY,    /* set up as far as create goes; waits for COMMIT */
 	OCIRT_REPORT_LISTENER, /* detail: the init's number of the seccomp listener; waits for CONTINUE */

@@ -70,6 +70,63 @@ int op_time_namespace(struct init *init, const struct ocirt_op *op)
 	return ret;
 }
 
+/* Whether a process that was cloned into a cgroup has been killed at once, which is a mistake of Linux 6.14 and later: it
+ * compares how often the caller's cgroup was killed by cgroup.kill with how often the new one was. Such a process never
+ * runs, another one says so. One that is frozen says nothing, and counts as alive. */
+static int is_stillborn(int alive_fd, int pidfd)
+{
+	struct pollfd fds[] = { { .fd = alive_fd, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+	struct __kernel_timespec timeout = { .tv_nsec = 100 * 1000 * 1000 };
+
+	return SYS(__NR_ppoll, fds, 2, &timeout, NULL, 0) > 0 && !fds[0].revents && fds[1].revents;
+}
+
+/* The runtime moves this process into the cgroup, and says so by SIGCONT: the channel may be full of descriptors for others. */
+static int be_moved(struct init *init, int stillborn)
+{
+	enum { SIG_BLOCK_ = 0, SIG_SETMASK_ = 2, SIGCONT_ = 18 };
+	uint64_t awaited = 1ULL << (SIGCONT_ - 1), before = 0;
+	struct __kernel_timespec timeout = { .tv_sec = 10 };
+	int ret;
+
+	(void)SYS(__NR_rt_sigprocmask, SIG_BLOCK_, &awaited, &before, sizeof awaited);
+	ret = channel_report(init, OCIRT_REPORT_PID, stillborn, 0);
+	if (ret == 0)
+		ret = (int)SYS(__NR_rt_sigtimedwait, &awaited, NULL, &timeout, sizeof awaited);
+	(void)SYS(__NR_rt_sigprocmask, SIG_SETMASK_, &before, NULL, sizeof before);
+	return ret < 0 ? ret : 0;
+}
+
+/* As clone(2), for a process in the cgroup of *args*. After a stillborn one this process goes there, which takes longer, and
+ * the next is born where its parent is. */
+static long clone_into(struct init *init, struct clone_args *args)
+{
+	cleanup_close int alive_fd = (int)SYS(__NR_eventfd2, 0, O_CLOEXEC);
+	int pidfd = -1, is_dead, ret;
+	long pid;
+
+	if (alive_fd < 0)
+		return alive_fd;
+	args->flags |= CLONE_INTO_CGROUP | CLONE_PIDFD;
+	args->pidfd = (uint64_t)&pidfd;
+	pid = SYS(__NR_clone3, args, sizeof *args);
+	if (pid == 0) {
+		uint64_t one = 1;
+		(void)sys_write(alive_fd, &one, sizeof one);
+	}
+	if (pid <= 0)
+		return pid;
+	is_dead = is_stillborn(alive_fd, pidfd);
+	(void)sys_close(pidfd);
+	if (!is_dead)
+		return pid;
+	ret = be_moved(init, (int)pid);
+	if (ret < 0)
+		return ret;
+	args->flags &= ~(uint64_t)(CLONE_INTO_CGROUP | CLONE_PIDFD);
+	return SYS(__NR_clone3, args, sizeof *args);
+}
+
 int op_clone(struct init *init, const struct ocirt_op *op)
 {
 	cleanup_close int cgroup_fd = -1;
@@ -81,7 +138,6 @@ int op_clone(struct init *init, const struct ocirt_op *op)
 		ret = channel_slot(init, op->slot, &cgroup_fd);
 		if (ret < 0)
 			return ret;
-		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)cgroup_fd;
 	}
 	ret = conceal();
@@ -91,7 +147,7 @@ int op_clone(struct init *init, const struct ocirt_op *op)
 	 * host's procfs it would reach the host's root. */
 	if (init->proc_fd >= 0)
 		(void)sys_close(take_fd(&init->proc_fd));
-	pid = SYS(__NR_clone3, &args, sizeof args);
+	pid = cgroup_fd < 0 ? SYS(__NR_clone3, &args, sizeof args) : clone_into(init, &args);
 	if (pid < 0)
 		return (int)pid;
 	if (pid > 0) {

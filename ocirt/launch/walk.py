@@ -38,6 +38,14 @@ if TYPE_CHECKING:
 
 _INIT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ocirt-init")
 _SIGKILL = 9
+_SIGCONT = 18
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # the host program reaps all children itself
 
 
 def seal_init() -> int:
@@ -211,12 +219,31 @@ class Walk:
         if report is None:
             raise self._died()
         if report.kind == lib.OCIRT_REPORT_PID:
-            self.pid = report.detail
-            self.pidfd = os.pidfd_open(self.pid)
+            self._take_pid(report)
         elif report.kind == lib.OCIRT_REPORT_ERROR:
             from ocirt.launch.failure import to_error
 
             raise to_error(report, self.ops, self._hook_output(report))
+
+    def _take_pid(self, report: Report) -> None:
+        if report.detail:
+            self.pid = report.detail
+            self.pidfd = os.pidfd_open(self.pid)
+            return
+        from ocirt.plan.op import Source
+
+        # The kernel has killed the process: see clone_into() in csrc/init/namespace.c.
+        _reap(report.error)
+        clone = self.ops[report.op]
+        fd = self._doer.open(Source("cgroup2-entry"), clone, 0)
+        try:
+            os.write(fd, str(self.first_pid).encode())
+            os.kill(self.first_pid, _SIGCONT)
+        except OSError as error:
+            os.kill(self.first_pid, _SIGKILL)
+            raise StepError(clone.step, error.errno or 0, where="host", origin=clone.origin) from None
+        finally:
+            os.close(fd)
 
     def _expect(self, kind: int) -> Report:
         while True:
@@ -310,10 +337,7 @@ class Walk:
     def _reap_stage(self) -> None:
         pid, self._stage_pid = self._stage_pid, 0
         if pid:
-            try:
-                os.waitpid(pid, 0)
-            except ChildProcessError:
-                pass  # the host program reaps all children itself
+            _reap(pid)
 
     def abort(self) -> None:
         """Ends the init and reaps it. With it ends everything in its PID namespace."""
@@ -324,9 +348,10 @@ class Walk:
             report = self.channel.receive(0) if self._stage_has_spoken() else None
             if report is None:
                 break
-            if report.kind == lib.OCIRT_REPORT_PID:
-                self.pid = report.detail
-                self.pidfd = os.pidfd_open(self.pid)
+            if report.kind == lib.OCIRT_REPORT_PID and report.detail:
+                self._take_pid(report)
+            elif report.kind == lib.OCIRT_REPORT_PID:
+                _reap(report.error)
         if self.pidfd >= 0:
             lib.ocirt_pidfd_signal(self.pidfd, _SIGKILL)
         if self.pid > 0:

@@ -53,6 +53,39 @@ def update(container: Container, resources: dict[str, Any], **options: Any) -> A
     return container.runtime("update", "--resources", "-", container.id, input=json.dumps(resources), **options)
 
 
+# -- a cgroup that has been killed once --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def killed_cgroup() -> Iterator[Path]:
+    """Linux kills a process that is cloned from there into a cgroup that was never killed, and the other way round."""
+    found = [point for point, controllers in cgroup_mounts() if not controllers]
+    if not found:
+        pytest.skip("no cgroup v2 hierarchy is mounted")
+    path = found[0] / "ocirt-test-killed"
+    path.mkdir()
+    (path / "cgroup.kill").write_text("1")
+    yield path
+    wait_until(lambda: not (path / "cgroup.procs").read_text(), "the end of the processes")
+    path.rmdir()
+
+
+def test_a_caller_from_a_cgroup_that_was_killed_has_containers(
+    runtime: Runtime, bundle: Bundle, killed_cgroup: Path
+) -> None:
+    def enter() -> None:
+        (killed_cgroup / "cgroup.procs").write_text("0")
+
+    bundle.set_program("exit", "7")
+    bundle.save()
+    words = ("--bundle", str(bundle.path))
+    assert runtime("run", *words, runtime.new_id(), preexec_fn=enter).status == 7
+    container = runtime.start_paused_program(bundle)
+    assert container.runtime("exec", container.id, "/init", "exit", "8", preexec_fn=enter).status == 8
+    found = runtime("exec", container.id, "/init", "cat", "/proc/self/cgroup", preexec_fn=enter).value
+    assert found == container.probe("cat", "/proc/self/cgroup")
+
+
 # -- a cgroupfs that is read-only --------------------------------------------------------------------------------------
 
 
