@@ -259,10 +259,9 @@ class Cgroup:
         created by this container, MUST NOT be deleted", runtime.md#delete); what is gone already is fine.
         """
         deadline = time.monotonic() + DELETE_DEADLINE_SEC
-        made = set(self.made)
         # v2 first: it has the event to wait for, and then the others find their cgroup empty.
         for directory in reversed(self.directories):
-            if directory.path in made:
+            if directory.path in self.made:
                 remove(directory, deadline)
                 self.made.remove(directory.path)
         self._remove_made()
@@ -488,10 +487,11 @@ class Cgroup:
                     raise StepError(step, errno.EACCES, filename=setting.file, origin=setting.pointer, detail=detail)
 
     def _remove_made(self) -> None:
-        """Remove what `create` made and nobody uses, the last first."""
-        while self.made:
+        """Remove what `create` made and nobody uses, the last first; what an init is in already is for `delete`."""
+        for path in self.made[::-1]:
             try:
-                os.rmdir(self.made.pop())
+                os.rmdir(path)
+                self.made.remove(path)
             except OSError:
                 continue
 
