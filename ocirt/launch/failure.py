@@ -120,6 +120,9 @@ def _lookup_error(report: Report, op: Op) -> ProgramError:
         words = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
     elif report.detail == lib.OCIRT_DETAIL_NOEXEC:
         reason = _HINTS["NOEXEC"]
+    if report.error == errnos.EACCES and "/" not in name:
+        words = "executable file not found in $PATH"
+        reason = reason or "one of that name may not be executed"
     return ProgramError(f'exec: "{name}": {words}', report.error, filename=name, detail=reason)
 
 

@@ -83,6 +83,14 @@ def test_a_file_that_is_not_executable(runtime: Runtime, bundle: Bundle) -> None
     assert "permission denied" in run(runtime, bundle)
 
 
+def test_a_file_on_the_path_that_is_not_executable_is_not_the_program(runtime: Runtime, bundle: Bundle) -> None:
+    """As runc and Docker, which make 127 of it, have it."""
+    program(bundle, b"#!/init\n", 0o644, path="bin/program")
+    bundle.process["env"] = ["PATH=/bin:/"]
+    text = run(runtime, bundle, "program")
+    assert 'exec: \\"program\\": executable file not found in $PATH (one of that name may not be executed)' in text
+
+
 def test_a_directory(runtime: Runtime, bundle: Bundle) -> None:
     bundle.mkdir("program")
     text = run(runtime, bundle)
