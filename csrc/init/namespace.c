@@ -76,7 +76,7 @@ int op_time_namespace(struct init *init, const struct ocirt_op *op)
 static int is_stillborn(int alive_fd, int pidfd)
 {
 	struct pollfd fds[] = { { .fd = alive_fd, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
-	struct __kernel_timespec timeout = { .tv_nsec = 100 * 1000 * 1000 };
+	struct __kernel_timespec timeout = { .tv_sec = 1 };
 
 	return SYS(__NR_ppoll, fds, 2, &timeout, NULL, 0) > 0 && !fds[0].revents && fds[1].revents;
 }
