@@ -70,7 +70,7 @@ int op_time_namespace(struct init *init, const struct ocirt_op *op)
 	return ret;
 }
 
-/* Whether a process that was cloned into a cgroup has been killed at once, which is a mistake of Linux 6.14 and later: it
+/* Whether a process that was cloned into a cgroup has been killed at once, a mistake of Linux (seen in 6.18): it
  * compares how often the caller's cgroup was killed by cgroup.kill with how often the new one was. Such a process never
  * runs, another one says so. One that is frozen says nothing, and counts as alive. */
 static int is_stillborn(int alive_fd, int pidfd)

@@ -64,9 +64,9 @@ def join(
     try:
         walk = _walk(compilation, document, cgroup, init_pidfd, options, state_text, console)
     except StepError as error:
-        if not error.step.startswith(_ENTER_CGROUP) or (options.sub_cgroups and not cgroup.unit):
+        if not error.step.startswith(_ENTER_CGROUP):
             raise
-        other = _other_cgroup(cgroup, document["pid"], error)
+        other = _other_cgroup(cgroup, document["pid"], error, is_asked_for=bool(options.sub_cgroups))
         if other is None:
             raise
         compilation.host = host.facts(other, unit=other.unit if other is cgroup else "")
@@ -123,12 +123,16 @@ def _walk(
     return walk
 
 
-def _other_cgroup(cgroup: Cgroup, init_pid: int, error: StepError) -> Cgroup | None:
-    """Where a process goes that *error* kept out of *cgroup*; None where there is nothing else."""
-    if cgroup.rootless and error.errno in (EACCES, EPERM):
-        # To move a process takes write access to the common ancestor of both cgroups, which an ordinary user may lack.
-        return cgroup if cgroup.unit else cgroup.without_v2()
-    return cgroup.around(init_pid)
+def _other_cgroup(cgroup: Cgroup, init_pid: int, error: StepError, *, is_asked_for: bool) -> Cgroup | None:
+    """Where a process goes that *error* kept out of *cgroup*; None where there is nothing else, as where the cgroup
+    *is_asked_for*."""
+    # To move a process takes write access to the common ancestor of both cgroups, which an ordinary user may lack.
+    is_forbidden = cgroup.rootless and error.errno in (EACCES, EPERM)
+    if is_forbidden and cgroup.unit:
+        return cgroup  # by systemd
+    if is_asked_for:
+        return None
+    return cgroup.without_v2() if is_forbidden else cgroup.around(init_pid)
 
 
 class _Console:

@@ -81,6 +81,14 @@ def test_a_process_that_is_executed_is_in_the_scope(systemd: Runtime, bundle: Bu
 
 
 @needs_systemd
+@pytest.mark.needs_cgroup2
+def test_a_cgroup_below_the_scope_has_to_be_there_for_what_is_executed(systemd: Runtime, bundle: Bundle) -> None:
+    container = systemd.start_paused_program(bundle)
+    result = container.exec("/init", "id", flags=["--cgroup", "below"])
+    result.fails("enter cgroup", "/below", "no such file or directory", status=255)
+
+
+@needs_systemd
 def test_a_unit_of_that_name_is_left_alone(systemd: Runtime, bundle: Bundle) -> None:
     bundle.linux["cgroupsPath"] = f"system.slice:box:{systemd.token}"
     container = systemd.start_paused_program(bundle)
@@ -339,6 +347,7 @@ def test_what_a_user_executes_is_in_the_scope(rootless: Runtime, bundle: Bundle)
     pid = int((rootless.root / "exec.pid").read_text())
     assert cgroup_of(pid) == cgroup_of(container.pid)
     os.unlink(rootless.root / "exec.pid")
+    container.exec("/init", "id", flags=["--cgroup", "below"]).fails("cgroup", "below", status=255)
 
 
 @needs_systemd
