@@ -44,7 +44,10 @@ static void keep(const char *path)
 	kept[count].fd = fd;
 	kept[count].device = status.st_dev;
 	kept[count].inode = status.st_ino;
-	ssize_t size = readlink(path, kept[count].target, sizeof(kept[count].target) - 1);
+	/* Not that of the process, which may have ended. */
+	char link[64];
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t size = readlink(link, kept[count].target, sizeof(kept[count].target) - 1);
 	kept[count].target[size < 0 ? 0 : size] = '\0';
 	count++;
 }
