@@ -446,7 +446,7 @@ class Container(Record):
         """Runs another process in the container; returns when its program has been executed.
 
         *process* is an object as ``process`` of the configuration; `process_template` is the container's own, of which
-        to make another. What holds a process, as its capabilities, is that of the container's where it is absent.
+        to make another. What holds a process, as its capabilities, is the container's where it is absent.
         The process is a child of the caller, also with *detach*, which only says that nobody will wait for it here.
         Raises ConfigError, WrongStatus, StepError, ProgramError.
         """

@@ -95,8 +95,8 @@ class Record:
             return str(self.uid)
 
     def cgroup(self) -> Cgroup:
-        """Its place in the cgroup hierarchies; the directories may be gone. None where a create did not come that
-        far."""
+        """Its place in the cgroup hierarchies; the directories may be gone. It has no directory where a create did not
+        come that far."""
         from ocirt.cgroup.group import Cgroup
 
         return Cgroup.from_state(self._document.get("cgroup") or {"directories": ()})

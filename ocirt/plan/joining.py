@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocirt.plan.namespaces import NAMESPACES, joins_cgroup_early
+from ocirt.plan.namespaces import NAMESPACES, early_kinds, is_born_in_cgroup, joins_cgroup_early
 from ocirt.plan.op import Op, Source
 
 TYPE_CHECKING = False
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def namespaces(c: Compilation) -> list[Op]:
     """All namespaces of the init but one in one setns(2) on its pidfd (Linux 5.8)."""
     flags = 0
-    late = () if joins_cgroup_early(c) else ("cgroup",)
-    kinds = [kind for kind in NAMESPACES if c.has_namespace(kind) and kind not in late]
+    kinds = [kind for kind in early_kinds(c) if c.has_namespace(kind)]
     for kind in kinds:
         flags |= NAMESPACES[kind][0]
     if not flags:
@@ -31,7 +30,7 @@ def namespaces(c: Compilation) -> list[Op]:
 
 
 def clone(c: Compilation) -> list[Op]:
-    if not c.host.cgroup2 or c.host.unit or joins_cgroup_early(c):
+    if c.host.cgroup2 is None or not is_born_in_cgroup(c):
         return [Op("CLONE", "clone the process")]
     return [Op("CLONE", f"enter cgroup {c.host.cgroup2[1]} with a new process", sources=(Source("cgroup"),))]
 

@@ -45,8 +45,7 @@ def join(c: Compilation) -> list[Op]:
     Root joins the user namespace last, since it may enter the others only with the privileges it loses there; an
     ordinary user joins it first, since only there has it any.
     """
-    late = () if joins_cgroup_early(c) else ("cgroup",)
-    kinds = [kind for kind in NAMESPACES if kind in c.join_namespaces and kind not in ("user", *late)]
+    kinds = [kind for kind in early_kinds(c) if kind in c.join_namespaces and kind != "user"]
     # A mount namespace that is joined hides the host's files, so it comes after everything that has a path; nothing has
     # one here (the runtime opens all), but the order is the one that people expect to read.
     kinds.sort(key=lambda kind: kind == "mount")
@@ -63,6 +62,16 @@ def joins_cgroup_early(c: Compilation) -> bool:
     cgroup.procs from outside can.
     """
     return "cgroup" in c.join_namespaces and c.has_namespace("user")
+
+
+def is_born_in_cgroup(c: Compilation) -> bool:
+    """Whether clone(2) puts the process into its v2 cgroup (CLONE_INTO_CGROUP); else systemd does, or itself."""
+    return c.host.cgroup2 is not None and not c.host.unit and not joins_cgroup_early(c)
+
+
+def early_kinds(c: Compilation) -> list[str]:
+    """The kinds of namespaces that are joined before the clone, where they are."""
+    return [kind for kind in NAMESPACES if kind != "cgroup" or joins_cgroup_early(c)]
 
 
 def _join(c: Compilation, kind: str) -> Op:
@@ -105,8 +114,7 @@ def clone(c: Compilation) -> list[Op]:
     flags = 0
     for kind in kinds:
         flags |= NAMESPACES[kind][0]
-    is_born_there = c.host.cgroup2 and not c.host.unit and not joins_cgroup_early(c)
-    sources = (Source("cgroup"),) if is_born_there else ()
+    sources = (Source("cgroup"),) if is_born_in_cgroup(c) else ()
     with_namespaces = f" with new {', '.join(kinds)} namespaces" if kinds else ""
     into = " into its cgroup" if sources else ""
     return [
